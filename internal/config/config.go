@@ -1,0 +1,179 @@
+// Package config turns the two YAML files, config.yaml and clients.yaml, into plain checked data.
+//
+// The loader walks yaml.v3 nodes, so that every error carries file, line, column, the source line and, where one is
+// near, a suggestion. It reports all errors at once. What it returns needs no further checking: names resolve, scopes
+// are declared, routes do not overlap, files exist. Packages that serve requests never import this one; internal/app
+// turns a Config into their own types.
+package config
+
+import (
+	"gatehouse/internal/secret"
+	"net/netip"
+	"net/url"
+	"time"
+)
+
+// Config is everything that the two files say, with defaults filled in. It is not changed after Load returns it,
+// so it may be shared between goroutines.
+type Config struct {
+	// File is the path given to Load.
+	File string
+	// Hash is the hex SHA-256 over the content of every file that was read.
+	Hash string
+	// Watched are the files and directories whose change of content asks for a reload.
+	Watched []string
+	// Warnings are what loads but deserves a look, such as a client without a credential.
+	Warnings []Problem
+
+	Server     Server
+	Admin      Admin
+	State      State
+	Tokens     Tokens
+	Revocation Revocation
+	// APIs are sorted by name.
+	APIs []API
+	// Clients are sorted by id.
+	Clients []Client
+	Log     Log
+}
+
+// Pos is a place in a file. Line and Col count from 1; Col counts characters.
+type Pos struct {
+	File      string
+	Line, Col int
+}
+
+// Server is the public listener.
+type Server struct {
+	Listen         string
+	ListenPos      Pos
+	PublicURL      *url.URL
+	Issuer         string // public_url exactly as written
+	TrustedProxies []netip.Prefix
+	IdleTimeout    time.Duration
+	MaxHeaderBytes int64
+	Drain          time.Duration
+}
+
+// Admin is the second listener: health, metrics, reload.
+type Admin struct {
+	Listen    string // host:port or unix:/path
+	ListenPos Pos
+	Token     secret.Text // empty: no token asked
+	Hosts     []string
+	Pprof     bool
+}
+
+// State says where revocations, keys and limits are kept.
+type State struct {
+	Dir   string
+	Redis *Redis // nil: embedded
+}
+
+// Redis is state.redis.
+type Redis struct {
+	Addrs    []string
+	Username string
+	Password secret.Text
+	TLS      bool
+	CAFile   string // empty: the system's roots
+	Prefix   string
+	Budget   time.Duration
+	Pos      Pos
+}
+
+// Tokens is how tokens are signed and how long they live.
+type Tokens struct {
+	TTL       time.Duration
+	Algorithm string
+	KeyDir    string // empty: generated keys, kept in State.Dir
+	KeyDirPos Pos
+	Signing   map[string]string // algorithm → file name in KeyDir
+}
+
+// Revocation decides what a node does that has not heard from the fleet for too long.
+type Revocation struct {
+	MaxStaleness time.Duration
+	AllowStale   bool
+}
+
+// API is an audience with its scopes, routes and upstream.
+type API struct {
+	Name              string
+	Pos               Pos
+	Audience          string
+	Upstream          *url.URL
+	Scopes            map[string]string // scope → description
+	Algorithm         string
+	TTL               time.Duration
+	Dialect           string // rfc9068 | auth0
+	NarrowScopes      bool
+	Issuers           []string
+	Observe           bool
+	Revocation        Revocation
+	Hosts             []string // lower case, without port
+	StripPrefix       string
+	RateLimits        []RateLimit
+	Timeout           time.Duration
+	MaxBody           int64
+	KeepAuthorization bool // the API's forward.authorization; with Observe the default is true
+	KeepHost          bool
+	Routes            []Route // in the order of the file
+}
+
+// RateLimit is one limit of an API or a route.
+type RateLimit struct {
+	// Name is the policy's name in headers, metrics and Redis keys: "<api>", "<api> <match>", with #2, #3 for later ones.
+	Name     string
+	Requests int64
+	Per      time.Duration
+	Burst    int64
+	By       string // client | ip | route
+	OnError  string // local | open | closed
+}
+
+// Route is a method and a pattern with what they require.
+type Route struct {
+	Pos     Pos
+	Match   string // as written
+	Method  string // empty: what the path's other routes do not name
+	Pattern string
+	// Auth is "scopes", "token" or "public".
+	Auth string
+	// All and Any are the required scopes: all of All, and, where Any is not empty, every scope of at least one of its members.
+	All        []string
+	Any        [][]string
+	Observe    bool
+	Timeout    time.Duration
+	MaxBody    int64
+	Cost       int64
+	Streaming  bool
+	AllowPath  []string    // slash | percent | semicolon | double_slash
+	RateLimits []RateLimit // the route's own, besides the API's
+	// KeepAuthorization says what the upstream gets once the API's, the mode's and public routes' defaults are applied.
+	KeepAuthorization bool
+}
+
+// Client is one entry of clients.yaml.
+type Client struct {
+	ID         string
+	Pos        Pos
+	Grants     map[string][]string // API name → scopes
+	GrantTypes []string
+	Auth       string // client_secret_basic | client_secret_post | "" for both
+	Secrets    []ClientSecret
+	TTL        time.Duration // 0: the API's
+	Disabled   bool
+}
+
+// ClientSecret is the hash of one secret and when it is good.
+type ClientSecret struct {
+	SHA256              [32]byte
+	NotBefore, NotAfter time.Time // zero: no bound
+}
+
+// Log is how the process logs.
+type Log struct {
+	Level  string // debug | info | warn | error
+	Format string // json | text
+}

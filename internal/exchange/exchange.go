@@ -1,0 +1,110 @@
+// Package exchange holds the record of one finished request. The gateway fills it in as the request passes; metrics,
+// the access log and the terminal of `gatehouse dev` read it once, when the request is over. Handlers therefore contain
+// neither metrics nor logging.
+package exchange
+
+import (
+	"context"
+	"time"
+)
+
+// Record is one exchange with a caller. The goroutine that serves the request owns it until Finish is called on the
+// sinks; a sink must not keep it.
+type Record struct {
+	ID     string // the request id, as in X-Request-Id
+	Start  time.Time
+	Method string // as sent; a label only through MethodLabel
+	Host   string
+	Path   string // the canonical path, without the query; empty where the gate refused it
+	Remote string // the client's address after trusted_proxies
+
+	API   string // name of the API; "" where none matched
+	Route string // the configured match; "" where none matched
+	// Endpoint names one of our own endpoints (token, revoke, jwks, metadata); "" for proxied traffic.
+	Endpoint string
+
+	Status   int
+	Verdict  Verdict
+	Reason   string // closed set; "" when allowed
+	Detail   string // the reason in words, for people; never a secret
+	Client   string // the authenticated client's id; "" before authentication
+	Issuer   string // the name of its issuer, "local" for ours
+	TokenID  string // hash of the token's id, for joining log lines
+	Scopes   string // the token's scopes
+	Required string // the scopes that the route needs
+	Hit      Hit    // whether the verified-token cache knew the token
+
+	// OAuthError is the RFC 6749 error word of the token endpoint, or "ok"; "" elsewhere.
+	OAuthError string
+	// Issued is true where the token endpoint issued a token.
+	Issued bool
+
+	Limit       string // the policy that decided
+	LimitSource string // memory, redis, local, open; "" where no limit applied
+
+	BytesIn, BytesOut int64
+	Upstream          time.Duration // to the upstream's response headers; 0 where it was not asked
+	UpstreamError     string        // closed set: dial, tls, timeout, reset, canceled, other; "" for none
+	UpstreamDetail    string        // the error in words, for the log alone
+	Duration          time.Duration
+}
+
+// Verdict is what was decided about a request.
+type Verdict uint8
+
+// The verdicts. The zero value is a denial.
+const (
+	Deny Verdict = iota
+	Allow
+	WouldDeny // observe mode: refused by the rules, let through
+)
+
+// String is the verdict as a metric label.
+func (v Verdict) String() string {
+	switch v {
+	case Allow:
+		return "allow"
+	case WouldDeny:
+		return "would_deny"
+	}
+	return "deny"
+}
+
+// Hit says how the verified-token cache answered.
+type Hit uint8
+
+// The answers of the cache. None means that no token was looked up.
+const (
+	None Hit = iota
+	CacheHit
+	CacheMiss
+)
+
+// Sink consumes finished records. Finish is called once for each exchange, concurrently, and must not block or keep r.
+type Sink interface {
+	Finish(r *Record)
+}
+
+// MethodLabel returns the method as a metric label: one of the nine standard methods, or "other".
+func MethodLabel(method string) string {
+	switch method {
+	case "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE":
+		return method
+	}
+	return "other"
+}
+
+type contextKey struct{}
+
+// NewContext returns a context that carries r to our own endpoints.
+func NewContext(ctx context.Context, r *Record) context.Context {
+	return context.WithValue(ctx, contextKey{}, r)
+}
+
+// FromContext returns the record of the request, or a fresh one that nobody reads where there is none.
+func FromContext(ctx context.Context) *Record {
+	if r, ok := ctx.Value(contextKey{}).(*Record); ok {
+		return r
+	}
+	return new(Record)
+}
