@@ -1,0 +1,42 @@
+# Gatehouse: the targets that people and CI use. `make test` is all that a fresh machine needs.
+
+GO          ?= go
+STATICCHECK ?= honnef.co/go/tools/cmd/staticcheck@v0.8.2
+VERSION     ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+FUZZTIME    ?= 20s
+
+.PHONY: build test test-race bench lint fuzz run redis
+
+build: ## one static binary, ./gatehouse
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o gatehouse ./cmd/gatehouse
+
+run: ## the demo: token endpoint, gateway and a built-in API
+	$(GO) run ./cmd/gatehouse dev
+
+test: redis ## every test, with the race detector where the machine has a C compiler
+	@if command -v $${CC:-cc} >/dev/null 2>&1; then \
+	  CGO_ENABLED=1 $(GO) test -race -shuffle=on -count=1 -timeout 9m ./...; \
+	else \
+	  echo "no C compiler: testing without the race detector"; \
+	  $(GO) test -shuffle=on -count=1 -timeout 9m ./...; \
+	fi
+
+redis: ## installs redis-server by the system's package manager where there is none
+	@command -v redis-server >/dev/null 2>&1 || sh .ci/redis
+
+bench: redis ## benchmarks of every stage of the request path
+	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+lint: ## formatting, vet, staticcheck and a tidy go.mod
+	@bad=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$bad" || { echo "gofmt would change:"; echo "$$bad"; exit 1; }
+	$(GO) vet ./...
+	$(GO) run $(STATICCHECK) ./...
+	$(GO) mod tidy -diff
+
+fuzz: ## every fuzz target, FUZZTIME each
+	@for pkg in $$($(GO) list ./...); do \
+	  for target in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz'); do \
+	    echo "fuzz $$pkg $$target"; \
+	    $(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) $$pkg || exit 1; \
+	  done; \
+	done

@@ -1,0 +1,144 @@
+// Package admin is the second listener: health, readiness, metrics, reload. It is for operators and probes, never for the
+// callers of the APIs, and what it serves never appears on the public listener.
+//
+// Health, readiness and metrics ask for nothing, since probes and scrapers have nothing. Everything else takes only a
+// Host that is an IP address, localhost or configured (so that no web page reaches it by rebinding its name), no request
+// that a browser sent for another origin, and the admin token where one is configured.
+package admin
+
+import (
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/json"
+	"net"
+	"net/http"
+	"net/http/pprof"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"gatehouse/internal/secret"
+)
+
+// Problem is one error of a refused configuration, as the reload endpoint answers it.
+type Problem struct {
+	File    string `json:"file"`
+	Line    int    `json:"line"`
+	Col     int    `json:"col"`
+	Message string `json:"message"`
+}
+
+// Access says who may use what is not open; a reload may change it.
+type Access struct {
+	Token secret.Text // empty: none is asked, which the configuration allows on loopback alone
+	Hosts []string    // names that Host may have besides IP addresses and localhost
+}
+
+// Options are the views that the listener shows. All funcs are called concurrently.
+type Options struct {
+	Access  func() Access
+	Ready   func() (ok bool, why string)
+	Reload  func() (summary string, problems []Problem)
+	Metrics http.Handler
+	Pprof   bool
+}
+
+// New returns the handler of the admin listener.
+func New(o Options) http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /-/healthy", func(w http.ResponseWriter, _ *http.Request) { text(w, http.StatusOK, "healthy") })
+	mux.HandleFunc("GET /-/ready", func(w http.ResponseWriter, _ *http.Request) {
+		if ok, why := o.Ready(); !ok {
+			text(w, http.StatusServiceUnavailable, "not ready: "+why)
+			return
+		}
+		text(w, http.StatusOK, "ready")
+	})
+	mux.Handle("GET /metrics", o.Metrics)
+
+	guarded := http.NewServeMux()
+	guarded.HandleFunc("POST /api/v1/reload", o.reload)
+	if o.Pprof {
+		guarded.HandleFunc("GET /debug/pprof/", pprof.Index)
+		guarded.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
+		guarded.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
+		guarded.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
+	}
+	mux.Handle("/", o.guard(guarded))
+	return headers(mux)
+}
+
+func (o Options) reload(w http.ResponseWriter, _ *http.Request) {
+	summary, problems := o.Reload()
+	w.Header().Set("Content-Type", "application/json")
+	if len(problems) > 0 {
+		w.WriteHeader(http.StatusUnprocessableEntity)
+		json.NewEncoder(w).Encode(map[string]any{"errors": problems})
+		return
+	}
+	json.NewEncoder(w).Encode(map[string]string{"result": summary})
+}
+
+// guard lets through what an operator sent, and neither a stranger nor a page in the operator's browser.
+func (o Options) guard(next http.Handler) http.Handler {
+	origin := http.NewCrossOriginProtection()
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		access := o.Access()
+		if !knownHost(r.Host, access.Hosts) {
+			text(w, http.StatusForbidden, "this Host is not known here; add it to admin.hosts")
+			return
+		}
+		if err := origin.Check(r); err != nil {
+			text(w, http.StatusForbidden, "requests from other origins are refused")
+			return
+		}
+		if !authorized(r, access.Token) {
+			w.Header().Set("WWW-Authenticate", `Bearer realm="gatehouse admin"`)
+			text(w, http.StatusUnauthorized, "send Authorization: Bearer and the content of admin.token_file")
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+func authorized(r *http.Request, want secret.Text) bool {
+	if want == "" {
+		return true
+	}
+	values := r.Header["Authorization"]
+	if len(values) != 1 {
+		return false
+	}
+	scheme, got, ok := strings.Cut(values[0], " ")
+	if !ok || !strings.EqualFold(scheme, "Bearer") {
+		return false
+	}
+	a, b := sha256.Sum256([]byte(got)), sha256.Sum256([]byte(string(want)))
+	return subtle.ConstantTimeCompare(a[:], b[:]) == 1
+}
+
+func knownHost(host string, known []string) bool {
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		host = name
+	}
+	host = strings.ToLower(strings.Trim(host, "[]"))
+	if _, err := netip.ParseAddr(host); err == nil || host == "localhost" {
+		return true
+	}
+	return slices.ContainsFunc(known, func(k string) bool { return strings.EqualFold(k, host) })
+}
+
+func headers(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Cache-Control", "no-store")
+		w.Header().Set("X-Content-Type-Options", "nosniff")
+		w.Header().Set("Content-Security-Policy", "default-src 'self'; frame-ancestors 'none'")
+		next.ServeHTTP(w, r)
+	})
+}
+
+func text(w http.ResponseWriter, status int, line string) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.WriteHeader(status)
+	w.Write([]byte(line + "\n"))
+}

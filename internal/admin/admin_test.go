@@ -1,0 +1,94 @@
+package admin
+
+import (
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+)
+
+func TestAdmin(t *testing.T) {
+	ready, broken := true, false
+	access := Access{Token: "s3cret-token", Hosts: []string{"admin.internal"}}
+	ts := httptest.NewServer(New(Options{
+		Access: func() Access { return access },
+		Ready:  func() (bool, string) { return ready, "draining" },
+		Reload: func() (string, []Problem) {
+			if broken {
+				return "", []Problem{{"config.yaml", 3, 5, "unknown key"}}
+			}
+			return "reloaded", nil
+		},
+		Metrics: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "gatehouse_up 1\n") }),
+	}))
+	defer ts.Close()
+
+	do := func(method, path, host string, header ...string) (int, string) {
+		t.Helper()
+		req, err := http.NewRequest(method, ts.URL+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if host != "" {
+			req.Host = host
+		}
+		for i := 0; i+1 < len(header); i += 2 {
+			req.Header.Add(header[i], header[i+1])
+		}
+		res, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer res.Body.Close()
+		body, _ := io.ReadAll(res.Body)
+		return res.StatusCode, string(body)
+	}
+	const good = "Bearer s3cret-token"
+	tests := []struct {
+		name, method, path, host string
+		header                   []string
+		want                     int
+		body                     string
+	}{
+		{"health needs nothing", "GET", "/-/healthy", "evil.example", nil, 200, "healthy"},
+		{"readiness needs nothing", "GET", "/-/ready", "evil.example", nil, 200, "ready"},
+		{"metrics need nothing", "GET", "/metrics", "evil.example", nil, 200, "gatehouse_up"},
+		{"reload", "POST", "/api/v1/reload", "", []string{"Authorization", good}, 200, `{"result":"reloaded"}`},
+		{"reload by a configured name", "POST", "/api/v1/reload", "Admin.Internal:8081", []string{"Authorization", good}, 200, ""},
+		{"reload by localhost", "POST", "/api/v1/reload", "localhost:8081", []string{"Authorization", good}, 200, ""},
+		{"no token", "POST", "/api/v1/reload", "", nil, 401, "token_file"},
+		{"wrong token", "POST", "/api/v1/reload", "", []string{"Authorization", "Bearer s3cret-toke"}, 401, ""},
+		{"two tokens", "POST", "/api/v1/reload", "", []string{"Authorization", good, "Authorization", good}, 401, ""},
+		{"basic", "POST", "/api/v1/reload", "", []string{"Authorization", "Basic s3cret-token"}, 401, ""},
+		{"a name that is not ours (DNS rebinding)", "POST", "/api/v1/reload", "evil.example", []string{"Authorization", good}, 403, "admin.hosts"},
+		{"another origin's page", "POST", "/api/v1/reload", "", []string{"Authorization", good, "Sec-Fetch-Site", "cross-site"}, 403, ""},
+		{"another Origin", "POST", "/api/v1/reload", "", []string{"Authorization", good, "Origin", "https://evil.example"}, 403, ""},
+		{"GET does not reload", "GET", "/api/v1/reload", "", []string{"Authorization", good}, 405, ""},
+		{"no pprof unless asked", "GET", "/debug/pprof/", "", []string{"Authorization", good}, 404, ""},
+		{"an unknown path tells nothing without a token", "GET", "/api/v1/x", "", nil, 401, ""},
+	}
+	for _, tc := range tests {
+		t.Run(tc.name, func(t *testing.T) {
+			got, body := do(tc.method, tc.path, tc.host, tc.header...)
+			if got != tc.want || !strings.Contains(body, tc.body) {
+				t.Errorf("got %d %q, want %d with %q", got, body, tc.want, tc.body)
+			}
+			if strings.Contains(body, "s3cret") {
+				t.Error("the token is in the body")
+			}
+		})
+	}
+	ready, broken = false, true
+	if got, body := do("GET", "/-/ready", ""); got != 503 || !strings.Contains(body, "draining") {
+		t.Errorf("not ready: %d %q", got, body)
+	}
+	if got, body := do("POST", "/api/v1/reload", "", "Authorization", good); got != 422 || !strings.Contains(body, `{"errors":[{"file":"config.yaml","line":3,"col":5,"message":"unknown key"}]}`) {
+		t.Errorf("refused reload: %d %q", got, body)
+	}
+	access.Token = ""
+	broken = false
+	if got, _ := do("POST", "/api/v1/reload", ""); got != 200 {
+		t.Errorf("without a configured token: %d", got)
+	}
+}

@@ -1,0 +1,238 @@
+// Package metrics turns finished exchanges, and what packages say of themselves, into Prometheus series.
+//
+// Every label comes from a closed set: API names and configured matches, nine methods and "other", known status codes,
+// the reasons. Paths, token ids, addresses and whatever else a stranger can choose are never a label. The client label
+// exists for authenticated clients alone and is capped. Series known at load are created at 0, so that rate() and alerts
+// work from the first scrape; a stranger's request therefore adds none.
+package metrics
+
+import (
+	"net/http"
+	"runtime"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"gatehouse/internal/exchange"
+)
+
+// unmatched is the API and route label of requests that no route matched; own is the API label of our own endpoints.
+const (
+	unmatched = "unmatched"
+	own       = "gatehouse"
+)
+
+// maxClients bounds the client label; further clients count as "other".
+const maxClients = 200
+
+// Options describe the process.
+type Options struct {
+	Version string
+	Mode    string   // "run" or "dev"
+	Reasons []string // the closed set of denial reasons
+	Errors  []string // the closed set of OAuth error words, without "ok"
+}
+
+// Metrics holds the series of one process. It is safe for concurrent use.
+type Metrics struct {
+	registry *prometheus.Registry
+	reasons  []string
+
+	requests      *prometheus.CounterVec
+	duration      *prometheus.HistogramVec
+	upstream      *prometheus.HistogramVec
+	upstreamErr   *prometheus.CounterVec
+	bodyIn        *prometheus.CounterVec
+	bodyOut       *prometheus.CounterVec
+	decisions     *prometheus.CounterVec
+	clientDenials *prometheus.CounterVec
+	clientReqs    *prometheus.CounterVec
+	issued        *prometheus.CounterVec
+	tokenReqs     *prometheus.CounterVec
+	tokenDuration prometheus.Histogram
+	tokenCache    *prometheus.CounterVec
+	limits        *prometheus.CounterVec
+	panics        prometheus.Counter
+
+	configInfo *prometheus.GaugeVec
+	reloadOK   prometheus.Gauge
+	reloadTime prometheus.Gauge
+	reloads    *prometheus.CounterVec
+
+	mu      sync.Mutex // guards routes and clients
+	routes  map[series]Route
+	clients map[string]bool
+}
+
+// New registers the series of the process, with the Go and process collectors.
+func New(o Options) *Metrics {
+	m := &Metrics{registry: prometheus.NewRegistry(), reasons: o.Reasons, routes: map[series]Route{}, clients: map[string]bool{}}
+	m.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	m.exchangeSeries()
+	m.tokenSeries(o.Errors)
+	m.configSeries()
+	m.gauge("gatehouse_build_info", "What is running; always 1.", "version", "goversion", "mode").
+		WithLabelValues(o.Version, runtime.Version(), o.Mode).Set(1)
+	return m
+}
+
+func (m *Metrics) exchangeSeries() {
+	m.requests = m.counter("gatehouse_requests_total", "Finished requests.", "api", "route", "method", "code")
+	m.duration = m.histogram("gatehouse_request_duration_seconds", "Time from the request's headers to the end of the response.", "api", "route")
+	m.upstream = m.histogram("gatehouse_upstream_duration_seconds", "Time from forwarding a request to the upstream's response headers.", "api")
+	m.upstreamErr = m.counter("gatehouse_upstream_errors_total", "Requests that an upstream failed.", "api", "kind")
+	m.bodyIn = m.counter("gatehouse_request_body_bytes_total", "Bytes of request bodies forwarded.", "api")
+	m.bodyOut = m.counter("gatehouse_response_body_bytes_total", "Bytes of response bodies sent.", "api")
+	m.decisions = m.counter("gatehouse_decisions_total", "Decisions, one for each request; reason is ok where it was allowed.", "api", "decision", "reason")
+	m.clientDenials = m.counter("gatehouse_client_denials_total", "Refusals of authenticated clients; at most 200 clients, then other.", "client", "reason")
+	m.clientReqs = m.counter("gatehouse_client_requests_total", "Requests of authenticated clients; at most 200 clients, then other.", "client", "api")
+	m.limits = m.counter("gatehouse_rate_limit_decisions_total", "Rate limit decisions by where they were made.", "api", "source", "result")
+	m.tokenCache = m.counter("gatehouse_token_cache_total", "Look-ups in the cache of verified tokens.", "result")
+	for _, r := range []string{"hit", "miss"} {
+		m.tokenCache.WithLabelValues(r)
+	}
+	panics := prometheus.NewCounter(prometheus.CounterOpts{Name: "gatehouse_panics_total", Help: "Requests that ended in a panic and were answered 500."})
+	m.registry.MustRegister(panics)
+	m.panics = panics
+	m.create(Route{API: unmatched, Match: unmatched, Methods: allMethods}, unroutedCodes)
+}
+
+func (m *Metrics) tokenSeries(errors []string) {
+	m.issued = m.counter("gatehouse_tokens_issued_total", "Access tokens issued; at most 200 clients, then other.", "client")
+	m.tokenReqs = m.counter("gatehouse_token_requests_total", "Requests to the token endpoint by result: ok or the OAuth error.", "result")
+	for _, e := range append([]string{"ok"}, errors...) {
+		m.tokenReqs.WithLabelValues(e)
+	}
+	m.tokenDuration = prometheus.NewHistogram(prometheus.HistogramOpts{
+		Name: "gatehouse_token_request_duration_seconds", Help: "Time that the token endpoint took.", Buckets: buckets})
+	m.registry.MustRegister(m.tokenDuration)
+}
+
+func (m *Metrics) configSeries() {
+	m.configInfo = m.gauge("gatehouse_config_info", "The configuration in force; always 1.", "hash")
+	m.reloadOK = m.gauge("gatehouse_config_last_reload_successful", "1 where the last load of the configuration succeeded, else 0.").WithLabelValues()
+	m.reloadTime = m.gauge("gatehouse_config_last_reload_success_timestamp_seconds", "When the configuration in force was loaded.").WithLabelValues()
+	m.reloads = m.counter("gatehouse_config_reloads_total", "Loads of the configuration.", "result", "trigger")
+	for _, trigger := range []string{"start", "watch", "sighup", "api"} {
+		for _, result := range []string{"ok", "refused"} {
+			m.reloads.WithLabelValues(result, trigger)
+		}
+	}
+}
+
+// Loaded records that a configuration came into force. Trigger is start, watch, sighup or api.
+func (m *Metrics) Loaded(trigger, hash string, at time.Time) {
+	m.configInfo.Reset()
+	m.configInfo.WithLabelValues(hash).Set(1)
+	m.reloadOK.Set(1)
+	m.reloadTime.Set(float64(at.UnixMilli()) / 1000)
+	m.reloads.WithLabelValues("ok", trigger).Inc()
+}
+
+// Refused records that a configuration was not taken and the old one serves on.
+func (m *Metrics) Refused(trigger string) {
+	m.reloadOK.Set(0)
+	m.reloads.WithLabelValues("refused", trigger).Inc()
+}
+
+// Register adds a collector over what a package says of itself. It panics where a name is taken: that is a bug.
+func (m *Metrics) Register(c ...prometheus.Collector) { m.registry.MustRegister(c...) }
+
+// Handler serves the exposition formats.
+func (m *Metrics) Handler() http.Handler {
+	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{Registry: m.registry, MaxRequestsInFlight: 4})
+}
+
+// Finish implements exchange.Sink.
+func (m *Metrics) Finish(r *exchange.Record) {
+	api, route := r.API, r.Route
+	switch {
+	case r.Endpoint != "":
+		api, route = own, r.Endpoint
+		m.finishToken(r)
+	case route == "":
+		api, route = unmatched, unmatched
+	}
+	m.requests.WithLabelValues(api, route, exchange.MethodLabel(r.Method), codeLabel(r.Status)).Inc()
+	m.duration.WithLabelValues(api, route).Observe(r.Duration.Seconds())
+	if r.Endpoint != "" {
+		return
+	}
+	m.finishDecision(r, api)
+	m.finishForward(r, api)
+}
+
+func (m *Metrics) finishDecision(r *exchange.Record, api string) {
+	reason := r.Reason
+	if reason == "" {
+		reason = "ok"
+	}
+	m.decisions.WithLabelValues(api, r.Verdict.String(), reason).Inc()
+	if reason == "internal_error" {
+		m.panics.Inc()
+	}
+	switch r.Hit {
+	case exchange.CacheHit:
+		m.tokenCache.WithLabelValues("hit").Inc()
+	case exchange.CacheMiss:
+		m.tokenCache.WithLabelValues("miss").Inc()
+	}
+	if r.Client != "" {
+		client := m.clientLabel(r)
+		m.clientReqs.WithLabelValues(client, api).Inc()
+		if r.Verdict != exchange.Allow {
+			m.clientDenials.WithLabelValues(client, reason).Inc()
+		}
+	}
+	if r.LimitSource != "" {
+		result := "allow"
+		if reason == "rate_limited" || reason == "state_unavailable" {
+			result = "deny"
+		}
+		m.limits.WithLabelValues(api, r.LimitSource, result).Inc()
+	}
+}
+
+func (m *Metrics) finishForward(r *exchange.Record, api string) {
+	if r.Upstream > 0 {
+		m.upstream.WithLabelValues(api).Observe(r.Upstream.Seconds())
+	}
+	if r.UpstreamError != "" {
+		m.upstreamErr.WithLabelValues(api, r.UpstreamError).Inc()
+	}
+	if r.API != "" {
+		m.bodyIn.WithLabelValues(api).Add(float64(r.BytesIn))
+		m.bodyOut.WithLabelValues(api).Add(float64(r.BytesOut))
+	}
+}
+
+func (m *Metrics) finishToken(r *exchange.Record) {
+	if r.OAuthError == "" {
+		return
+	}
+	m.tokenReqs.WithLabelValues(r.OAuthError).Inc()
+	m.tokenDuration.Observe(r.Duration.Seconds())
+	if r.Issued {
+		m.issued.WithLabelValues(m.clientLabel(r)).Inc()
+	}
+}
+
+// clientLabel is the id of a client, one of the first maxClients that were seen, or "other".
+func (m *Metrics) clientLabel(r *exchange.Record) string {
+	name := r.Client
+	if r.Issuer != "" && r.Issuer != "local" {
+		name = r.Issuer + "/" + r.Client
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !m.clients[name] {
+		if len(m.clients) >= maxClients {
+			return "other"
+		}
+		m.clients[name] = true
+	}
+	return name
+}
