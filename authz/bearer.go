@@ -1,0 +1,48 @@
+package authz
+
+import "strings"
+
+// Failure says why a request or its token gave no Principal. Failures are shared between requests: not to be changed.
+type Failure struct {
+	Reason Reason
+	Detail string // in words, for people; holds no byte of the token
+}
+
+var (
+	missing  = &Failure{MissingToken, "this route needs an access token: send Authorization: Bearer and the token"}
+	multiple = &Failure{MultipleTokens, "the request has more than one Authorization header"}
+	unclear  = &Failure{MalformedToken, "wanted Authorization: Bearer, one space and one token"}
+)
+
+// Bearer finds the access token in the values of the Authorization header (RFC 6750 §2.1). The scheme is compared
+// without regard to case, one space follows, then the token to the end. Another scheme is as good as no token.
+func Bearer(values []string) (raw string, f *Failure) {
+	if len(values) == 0 {
+		return "", missing
+	}
+	if len(values) > 1 {
+		return "", multiple
+	}
+	scheme, raw, _ := strings.Cut(values[0], " ")
+	if !strings.EqualFold(scheme, "Bearer") {
+		return "", missing
+	}
+	if !b64token(raw) {
+		return "", unclear
+	}
+	return raw, nil
+}
+
+// b64token reports whether s is a b64token of RFC 6750 §2.1: it holds no space and no comma, so it is no list either.
+func b64token(s string) bool {
+	body := strings.TrimRight(s, "=")
+	for i := range len(body) {
+		switch c := body[i]; {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9':
+		case c == '-', c == '.', c == '_', c == '~', c == '+', c == '/':
+		default:
+			return false
+		}
+	}
+	return body != ""
+}

@@ -1,0 +1,84 @@
+package authz
+
+import (
+	"time"
+
+	"gatehouse/internal/token"
+)
+
+// principal reads the claims of a token whose signature has verified, under the strict rules for our own tokens
+// (RFC 9068 §2.2, §4): everything that we write must be there, and in the form in which we write it.
+func (iss *Issuer) principal(t *token.Token, c token.Claims) (*Principal, *Failure) {
+	p := &Principal{Issuer: iss.Name, IssuerURL: iss.URL, KeyID: t.KeyID}
+	if url, _ := c.Text("iss"); url != iss.URL {
+		return nil, &Failure{WrongIssuer, "iss is not the issuer whose key verifies the token"}
+	}
+	var ok bool
+	if p.Audience, ok = c.Texts("aud"); !ok {
+		return nil, malformed("aud is missing, or neither a string nor an array of strings")
+	}
+	dialect, ok := iss.dialect(p.Audience)
+	if !ok {
+		return nil, &Failure{WrongAudience, "aud names no API of this gateway"}
+	}
+	if t.Type != dialect.Type() {
+		return nil, malformed("typ is not that of an access token for this audience: wanted " + dialect.Type())
+	}
+	for _, text := range []struct {
+		claim string
+		into  *string
+	}{{dialect.ClientClaim(), &p.Client}, {"sub", &p.Subject}, {"jti", &p.TokenID}} {
+		if *text.into, _ = c.Text(text.claim); *text.into == "" {
+			return nil, malformed(text.claim + " is missing, empty or not a string")
+		}
+	}
+	if f := p.readTimes(c, iss.MaxLifetime); f != nil {
+		return nil, f
+	}
+	p.Scopes = scopes(c)
+	return p, nil
+}
+
+// dialect is that of the first audience that is an API's. We write one audience into a token, so it is the only one.
+func (iss *Issuer) dialect(audience []string) (token.Dialect, bool) {
+	for _, aud := range audience {
+		if d, ok := iss.Dialect(aud); ok {
+			return d, true
+		}
+	}
+	return "", false
+}
+
+func (p *Principal) readTimes(c token.Claims, maxLifetime time.Duration) *Failure {
+	for _, at := range []struct {
+		claim    string
+		required bool
+		into     *int64
+	}{{"iat", true, &p.IssuedAt}, {"exp", true, &p.Expires}, {"nbf", false, &p.NotBefore}} {
+		v, present, ok := c.Int(at.claim)
+		if !present && !at.required {
+			continue
+		}
+		// A negative one is no time that we write, and would let the difference below overflow.
+		if !ok || v < 0 {
+			return malformed(at.claim + " is missing or not a whole number of seconds")
+		}
+		*at.into = v
+	}
+	if p.Expires-p.IssuedAt > int64(maxLifetime/time.Second) {
+		return malformed("the token lives longer than " + maxLifetime.String())
+	}
+	return nil
+}
+
+// scopes is empty where the claim is missing, not a string or not a scope (RFC 6749 §3.3): such a token has none.
+func scopes(c token.Claims) token.Scopes {
+	text, _ := c.Text("scope")
+	s, err := token.ParseScopes(text)
+	if err != nil {
+		return token.Scopes{}
+	}
+	return s
+}
+
+func malformed(detail string) *Failure { return &Failure{MalformedToken, detail} }

@@ -1,0 +1,114 @@
+package authz
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"gatehouse/internal/token"
+)
+
+// Keys are the keys of one issuer that verify. Safe for concurrent use; neither method blocks.
+type Keys interface {
+	// Key returns nil where the issuer has no such key.
+	Key(kid string) *token.PublicKey
+	// Generation grows whenever a key is added or withdrawn.
+	Generation() uint64
+}
+
+// Issuer is one source of tokens: its name in policies, and how its tokens are checked.
+type Issuer struct {
+	Name        string // Local for our own
+	URL         string // iss, compared byte for byte
+	Algorithms  []token.Algorithm
+	Keys        Keys
+	MaxLifetime time.Duration // the most that may lie between iat and exp
+	// Dialect tells in which dialect the API with that audience has its tokens; false for an audience of no API.
+	Dialect func(audience string) (token.Dialect, bool)
+}
+
+// Options are what a Verifier needs. Where CacheEntries or CacheBytes is 0, no token is remembered.
+type Options struct {
+	Issuers      []Issuer
+	CacheEntries int
+	CacheBytes   int64
+}
+
+// Verifier turns bearer tokens into Principals. It is safe for concurrent use. It belongs to one configuration: another
+// one makes another Verifier, so that nothing verified under the old rules is taken for verified under the new.
+type Verifier struct {
+	issuers map[string]*Issuer // by iss
+	cache   *cache
+}
+
+// NewVerifier checks the options and returns a Verifier. An issuer without a name, URL, algorithms, keys, maximal
+// lifetime or dialect is an error, and so are two with one URL.
+func NewVerifier(o Options) (*Verifier, error) {
+	v := &Verifier{issuers: make(map[string]*Issuer, len(o.Issuers)), cache: newCache(o.CacheEntries, o.CacheBytes)}
+	for _, iss := range o.Issuers {
+		if iss.Name == "" || iss.URL == "" || len(iss.Algorithms) == 0 || iss.Keys == nil || iss.MaxLifetime <= 0 || iss.Dialect == nil {
+			return nil, fmt.Errorf("issuer %q (%q) needs a name, a URL, algorithms, keys, a maximal lifetime and a dialect", iss.Name, iss.URL)
+		}
+		if v.issuers[iss.URL] != nil {
+			return nil, fmt.Errorf("two issuers have the URL %q", iss.URL)
+		}
+		v.issuers[iss.URL] = &iss
+	}
+	return v, nil
+}
+
+// Verify returns what the token says once its signature and its form are found good, at the time now in seconds since
+// 1970; hit tells that it had been verified before. Whether it has expired is Decide's to judge: an expired token has a
+// Principal too, but is not remembered. Otherwise p is nil and f says why.
+func (v *Verifier) Verify(raw string, now int64) (p *Principal, hit bool, f *Failure) {
+	if p := v.cache.get(raw, now); p != nil {
+		return p, true, nil
+	}
+	t, err := token.Parse(raw)
+	if err != nil {
+		return nil, false, failure(err)
+	}
+	iss := v.issuers[t.UnverifiedIssuer()]
+	if iss == nil {
+		return nil, false, &Failure{WrongIssuer, "iss names no issuer that this gateway knows"}
+	}
+	if !slices.Contains(iss.Algorithms, token.Algorithm(t.Algorithm)) {
+		return nil, false, &Failure{UnsupportedAlg, "alg is none that this issuer signs with"}
+	}
+	if t.ExtraHeader {
+		return nil, false, &Failure{MalformedToken, "the header has members other than alg, kid and typ"}
+	}
+	// Read before the key is: when a key is withdrawn while this goes on, what is remembered below counts for nothing.
+	generation := iss.Keys.Generation()
+	key := iss.Keys.Key(t.KeyID)
+	if key == nil {
+		return nil, false, &Failure{UnknownKey, "kid names no key of this issuer"}
+	}
+	claims, err := t.Verify(key)
+	if err != nil {
+		return nil, false, failure(err)
+	}
+	p, f = iss.principal(t, claims)
+	if f != nil {
+		return nil, false, f
+	}
+	if now < p.Expires {
+		v.cache.put(raw, p, iss.Keys, generation)
+	}
+	return p, false, nil
+}
+
+func failure(err error) *Failure {
+	var e *token.Error
+	if !errors.As(err, &e) {
+		return &Failure{MalformedToken, "the token cannot be read"}
+	}
+	switch e.Kind {
+	case token.UnsupportedAlg:
+		return &Failure{UnsupportedAlg, e.Detail}
+	case token.BadSignature:
+		return &Failure{BadSignature, e.Detail}
+	}
+	return &Failure{MalformedToken, e.Detail}
+}

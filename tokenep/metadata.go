@@ -1,0 +1,62 @@
+package tokenep
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"net/http"
+	"strings"
+	"time"
+
+	"gatehouse/internal/exchange"
+)
+
+// Where the endpoints are, after the path of the public URL.
+const (
+	tokenPath  = "/oauth/token"
+	revokePath = "/oauth/revoke"
+	jwksPath   = "/.well-known/jwks.json"
+)
+
+// metadata is the document of RFC 8414 §2 and of OpenID Connect discovery. It lists what works here and nothing else;
+// every URL in it comes from the issuer, never from a request. Scopes are not listed: a stranger need not know them.
+func metadata(issuer string) []byte {
+	base := strings.TrimSuffix(issuer, "/")
+	methods := []string{methodBasic, methodPost}
+	body, err := json.Marshal(struct {
+		Issuer          string   `json:"issuer"`
+		Token           string   `json:"token_endpoint"`
+		Revocation      string   `json:"revocation_endpoint"`
+		JWKS            string   `json:"jwks_uri"`
+		ResponseTypes   []string `json:"response_types_supported"` // required, and there is none
+		GrantTypes      []string `json:"grant_types_supported"`    // absent would mean code and implicit
+		TokenMethods    []string `json:"token_endpoint_auth_methods_supported"`
+		RevokingMethods []string `json:"revocation_endpoint_auth_methods_supported"`
+	}{issuer, base + tokenPath, base + revokePath, base + jwksPath, []string{}, []string{grantType}, methods, methods})
+	if err != nil {
+		panic(err) // only strings are written
+	}
+	return body
+}
+
+// get serves a public JSON document to GET and HEAD, with an ETag over its content. Caches may keep it for five minutes.
+func get(name string, document func() []byte) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		rec := exchange.FromContext(r.Context())
+		rec.Endpoint = name
+		if r.Method != http.MethodGet && r.Method != http.MethodHead {
+			wrongMethod("GET, HEAD").write(w, rec)
+			return
+		}
+		rec.Verdict = exchange.Allow
+		body := document()
+		sum := sha256.Sum256(body)
+		h := w.Header()
+		h.Set("Content-Type", "application/json")
+		h.Set("Cache-Control", "public, max-age=300")
+		h.Set("ETag", `"`+base64.RawURLEncoding.EncodeToString(sum[:12])+`"`)
+		// ServeContent answers If-None-Match with 304, and HEAD without a body.
+		http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(body))
+	})
+}

@@ -1,0 +1,117 @@
+package tokenep
+
+import (
+	"net/http"
+	"slices"
+	"time"
+
+	"gatehouse/authz"
+	"gatehouse/internal/exchange"
+	"gatehouse/internal/token"
+)
+
+// grantType is the one grant there is (RFC 6749 §4.4.2).
+const grantType = "client_credentials"
+
+// issued is the successful response (RFC 6749 §5.1). There is no refresh token (§4.4.3).
+type issued struct {
+	AccessToken string `json:"access_token"`
+	TokenType   string `json:"token_type"`
+	ExpiresIn   int64  `json:"expires_in"` // seconds
+	Scope       string `json:"scope,omitempty"`
+}
+
+// serveToken is POST /oauth/token.
+func (s *Server) serveToken(w http.ResponseWriter, r *http.Request, rec *exchange.Record) {
+	answer, ref := s.grant(w, r, rec)
+	if ref != nil {
+		rec.OAuthError = ref.word
+		ref.write(w, rec)
+		return
+	}
+	rec.OAuthError, rec.Issued, rec.Verdict, rec.Scopes = "ok", true, exchange.Allow, answer.Scope
+	writeJSON(w, http.StatusOK, answer)
+}
+
+func (s *Server) grant(w http.ResponseWriter, r *http.Request, rec *exchange.Record) (*issued, *refusal) {
+	if !s.o.Revocations.Ready() {
+		return nil, unavailable("this node has not loaded its revocations yet")
+	}
+	f, ref := readForm(w, r)
+	if ref != nil {
+		return nil, ref
+	}
+	client, ref := s.authenticate(r, f, rec)
+	if ref != nil {
+		return nil, ref
+	}
+	if ref := checkGrant(client, f); ref != nil {
+		return nil, ref
+	}
+	asked, err := token.ParseScopes(f.get("scope"))
+	if err != nil {
+		return nil, refuse(invalidScope, "scope must be scopes with one space between them (RFC 6749 section 3.3)")
+	}
+	api, ref := s.chooseAPI(client, f, asked)
+	if ref != nil {
+		return nil, ref
+	}
+	scopes, ref := chooseScopes(client.Grants[api.Name], asked, api.Narrow)
+	if ref != nil {
+		return nil, ref
+	}
+	rec.Detail = f.ignored()
+	return s.issue(client, api, scopes)
+}
+
+// authenticate is how a client proves itself on every endpoint that asks for it.
+func (s *Server) authenticate(r *http.Request, f form, rec *exchange.Record) (*Client, *refusal) {
+	p, ref := readCredentials(r.Header, f)
+	if ref != nil {
+		return nil, ref
+	}
+	client, wrong := s.o.Clients.authenticate(p, s.o.Now())
+	if client == nil {
+		return nil, badClient(wrong)
+	}
+	rec.Client, rec.Issuer = client.ID, authz.Local
+	return client, nil
+}
+
+func checkGrant(client *Client, f form) *refusal {
+	switch f.get("grant_type") {
+	case grantType:
+	case "":
+		return refuse(invalidRequest, "grant_type is missing from the body: send grant_type=client_credentials")
+	default:
+		return refuse(unsupportedGrantType, "grant_type must be client_credentials")
+	}
+	if !slices.Contains(client.GrantTypes, grantType) {
+		return refuse(unauthorizedClient, "this client may not use grant_type client_credentials")
+	}
+	return nil
+}
+
+// issue signs the token. Its iat is moved past the last revocation of the client, the key or everyone, so that a token
+// that is asked for right after one is good.
+func (s *Server) issue(client *Client, api *API, scopes token.Scopes) (*issued, *refusal) {
+	key := s.o.Signer(api.Algorithm)
+	if key == nil {
+		return nil, unavailable("there is no key that signs with " + string(api.Algorithm))
+	}
+	ttl := api.TTL
+	if client.TTL > 0 {
+		ttl = min(ttl, client.TTL)
+	}
+	lifetime := max(1, int64(ttl/time.Second))
+	iat := max(s.o.Now().Unix(), s.o.Revocations.NotBefore(authz.Local, client.ID, key.Public().ID()))
+	signed, err := key.Issue(token.Issue{
+		Issuer: s.o.Issuer, Client: client.ID, Audience: api.Audience, ID: token.NewID(), Scopes: scopes,
+		IssuedAt: iat, Expires: iat + lifetime, Dialect: api.Dialect,
+	})
+	if err != nil {
+		return nil, &refusal{status: http.StatusInternalServerError, word: serverError,
+			description: "the token could not be signed", detail: err.Error()}
+	}
+	return &issued{AccessToken: signed, TokenType: "Bearer", ExpiresIn: lifetime, Scope: scopes.String()}, nil
+}
