@@ -1,0 +1,183 @@
+package keyring
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"gatehouse/internal/token"
+)
+
+// maxFile is the size of the largest key file that is read, in bytes: an RSA key of 8192 bits in PEM takes under 7 KiB.
+const maxFile = 64 << 10
+
+// Load reads the keys of tokens.key_dir: the files directly in dir, without those with a leading dot, one key each, PEM or
+// JWK. Public keys verify only. Of an algorithm's private keys the one in the file that signing names signs, else the one
+// in the last file by name, in byte order; the others verify. Every algorithm of need must have one that signs. The
+// error names every problem, each with its file.
+//
+// The mounts of Kubernetes work: their files are symbolic links, and what they link to is behind a leading dot.
+func Load(dir string, signing map[token.Algorithm]string, need []token.Algorithm) (*Ring, error) {
+	files, err := keyFiles(dir)
+	if err != nil {
+		return nil, fmt.Errorf("key_dir: %w", err)
+	}
+	r := &Ring{}
+	var entries []entry
+	var errs []error
+	for _, name := range files {
+		e, warning, err := readKey(dir, name)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("key_dir: %s: %w", filepath.Join(dir, name), err))
+			continue
+		}
+		if warning != "" {
+			r.warnings = append(r.warnings, warning)
+		}
+		entries = append(entries, e)
+	}
+	errs = append(errs, duplicates(dir, entries)...)
+	if len(errs) > 0 { // what follows might miss a key only because its file is wrong
+		return nil, errors.Join(errs...)
+	}
+	signers, errs := choose(dir, entries, signing)
+	if lacking := lacks(need, signers); len(lacking) > 0 {
+		errs = append(errs, fmt.Errorf("key_dir: %s: %w", dir, noSigner(lacking)))
+	}
+	if len(errs) > 0 {
+		return nil, errors.Join(errs...)
+	}
+	set, err := assemble(entries, signers)
+	if err != nil {
+		return nil, fmt.Errorf("key_dir: %w", err)
+	}
+	r.now.Store(set)
+	return r, nil
+}
+
+// keyFiles are the names of the files in dir, in byte order. Directories are passed over.
+func keyFiles(dir string) ([]string, error) {
+	listed, err := os.ReadDir(dir) // sorted by name
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, f := range listed {
+		if strings.HasPrefix(f.Name(), ".") {
+			continue
+		}
+		info, err := os.Stat(filepath.Join(dir, f.Name())) // follows links
+		if err != nil {
+			return nil, err
+		}
+		if !info.IsDir() {
+			names = append(names, f.Name())
+		}
+	}
+	return names, nil
+}
+
+// readKey reads one file. The warning is empty unless others can read a private key.
+func readKey(dir, name string) (e entry, warning string, err error) {
+	path := filepath.Join(dir, name)
+	data, info, err := readFile(path)
+	if err != nil {
+		return entry{}, "", err
+	}
+	private, public, err := token.ParseKey(data)
+	if err != nil {
+		return entry{}, "", err
+	}
+	if mode := info.Mode().Perm(); private != nil && mode&0o044 != 0 {
+		warning = fmt.Sprintf("key_dir: %s: others can read this private key (mode %04o): chmod 600 it", path, mode)
+	}
+	return entry{public: public, private: private, created: info.ModTime(), file: name}, warning, nil
+}
+
+// readFile reads a regular file of at most maxFile bytes. Anything else might never end.
+func readFile(path string) ([]byte, fs.FileInfo, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, nil, plain(err)
+	}
+	if !info.Mode().IsRegular() {
+		return nil, nil, errors.New("not a regular file")
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, nil, plain(err)
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	if err != nil {
+		return nil, nil, plain(err)
+	}
+	if len(data) > maxFile {
+		return nil, nil, fmt.Errorf("longer than %d KiB, which no key is", maxFile>>10)
+	}
+	return data, info, nil
+}
+
+// plain is err without the path, which the caller names.
+func plain(err error) error {
+	var p *fs.PathError
+	if errors.As(err, &p) {
+		return p.Err
+	}
+	return err
+}
+
+// duplicates is an error for each key that stands in more than one file, be it as private and as public key.
+func duplicates(dir string, entries []entry) []error {
+	var errs []error
+	first := map[string]string{}
+	for _, e := range entries {
+		if file, ok := first[e.public.ID()]; ok {
+			errs = append(errs, fmt.Errorf("key_dir: %s: the same key as in %s", filepath.Join(dir, e.file), file))
+			continue
+		}
+		first[e.public.ID()] = e.file
+	}
+	return errs
+}
+
+// choose finds the signer of each algorithm that has a private key.
+func choose(dir string, entries []entry, signing map[token.Algorithm]string) (map[token.Algorithm]*token.PrivateKey, []error) {
+	signers := map[token.Algorithm]*token.PrivateKey{}
+	for _, e := range entries { // in byte order of their files: the last one stays
+		if e.private != nil {
+			signers[e.public.Algorithm()] = e.private
+		}
+	}
+	var errs []error
+	for _, alg := range slices.Sorted(maps.Keys(signing)) {
+		key, err := named(entries, alg, signing[alg])
+		if err != nil {
+			errs = append(errs, fmt.Errorf("signing: %s: %s: %w", alg, filepath.Join(dir, signing[alg]), err))
+			continue
+		}
+		signers[alg] = key
+	}
+	return signers, errs
+}
+
+// named is the private key for alg in the file that tokens.signing names.
+func named(entries []entry, alg token.Algorithm, file string) (*token.PrivateKey, error) {
+	i := slices.IndexFunc(entries, func(e entry) bool { return e.file == file })
+	if i < 0 {
+		return nil, errors.New("no such key file")
+	}
+	if got := entries[i].public.Algorithm(); got != alg {
+		return nil, fmt.Errorf("a key for %s", got)
+	}
+	if entries[i].private == nil {
+		return nil, errors.New("a public key, which cannot sign")
+	}
+	return entries[i].private, nil
+}
