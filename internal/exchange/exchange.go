@@ -40,7 +40,7 @@ type Record struct {
 	Issued bool
 
 	Limit       string // the policy that decided
-	LimitSource string // memory, redis, local, open; "" where no limit applied
+	LimitSource string // memory, redis, local, open, closed; "" where no limit applied
 
 	BytesIn, BytesOut int64
 	Upstream          time.Duration // to the upstream's response headers; 0 where it was not asked

@@ -1,0 +1,113 @@
+package ratelimit
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+
+	"gatehouse/internal/redisx"
+)
+
+// epoch is 1 700 000 000 s in microseconds: times since then have room in the 53 bits of Lua's numbers.
+const epoch = 1_700_000_000_000_000
+
+// defaultMaxKeys costs about 100 MiB when it is reached.
+const defaultMaxKeys = 1 << 20
+
+// Options say where the buckets are.
+type Options struct {
+	// Redis holds the buckets of a fleet. Nil: they are in memory.
+	Redis *redisx.Client
+	// Now is the clock of the buckets in memory; those in Redis run on Redis's. Nil means time.Now.
+	Now func() time.Time
+	// Nodes is how many nodes share the limits, asked while Redis does not answer. Nil, or less than 1, means one.
+	Nodes func() int
+	// MaxKeys bounds the buckets in memory. Zero means a million.
+	MaxKeys int
+}
+
+// Limiter checks requests. It is safe for concurrent use, and outlives reloads: buckets go by the policy's name and the
+// subject, and a policy that changed goes on with the bucket it has, cut to its new burst.
+type Limiter struct {
+	fleet  *fleet  // nil: the memory is all there is
+	memory *memory // the only engine, or the one to fall back on
+	now    func() time.Time
+	nodes  func() int
+	fell   [FellShut + 1]atomic.Int64
+}
+
+// New returns a Limiter with full buckets.
+func New(o Options) *Limiter {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Nodes == nil {
+		o.Nodes = func() int { return 1 }
+	}
+	if o.MaxKeys <= 0 {
+		o.MaxKeys = defaultMaxKeys
+	}
+	l := &Limiter{memory: newMemory(o.MaxKeys), now: o.Now, nodes: o.Nodes}
+	if o.Redis != nil {
+		l.fleet = newFleet(o.Redis)
+	}
+	return l
+}
+
+// Check charges cost, which is at least 0, to each charge in turn and stops at the first refusal, which gives nothing
+// back. It takes at most Redis's budget in all, and it is never an error: what a Redis that does not answer means, the
+// policies say. A caller that goes away has still been charged: ctx gives values, and no cancellation. Without charges
+// the request passes.
+func (l *Limiter) Check(ctx context.Context, charges []Charge, cost int64) Decision {
+	if l.fleet != nil && len(charges) > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), l.fleet.redis.Budget())
+		defer cancel()
+	}
+	verdict := Decision{OK: true}
+	for i := range charges {
+		if len(charges[i].Policies) == 0 {
+			continue
+		}
+		d := l.take(ctx, &charges[i], cost)
+		if !d.OK {
+			return d
+		}
+		if verdict.Policy == nil || d.tighter(verdict) {
+			verdict = d
+		}
+	}
+	return verdict
+}
+
+// take charges one subject.
+func (l *Limiter) take(ctx context.Context, c *Charge, cost int64) Decision {
+	for _, p := range c.Policies {
+		if !p.valid() || cost < 0 {
+			return Decision{Policy: p}
+		}
+	}
+	if l.fleet == nil {
+		d := l.memory.take(l.micros(), &c.Subject, c.Policies, cost)
+		d.Source = Memory
+		return d
+	}
+	d, err := l.fleet.take(ctx, &c.Subject, c.Policies, cost)
+	if err != nil {
+		d = l.fallback(c, cost)
+		l.fell[d.Source].Add(1)
+		return d
+	}
+	d.Source = Redis
+	return d
+}
+
+// tighter reports whether, of two passes, d says more to the caller than e: one that was counted, then the one with less left.
+func (d Decision) tighter(e Decision) bool {
+	if d.Source == FellOpen || e.Source == FellOpen {
+		return d.Source != FellOpen
+	}
+	return d.before(e)
+}
+
+func (l *Limiter) micros() int64 { return l.now().UnixMicro() - epoch }
