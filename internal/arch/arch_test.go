@@ -26,22 +26,23 @@ var table = map[string][]string{
 	"tokenep": {"authz", "internal/exchange", "internal/revoke", "internal/secret", "internal/token"},
 	"authz":   {"internal/token"},
 
-	"internal/admin":       {"internal/secret"},
-	"internal/arch":        {},
-	"internal/clientsfile": {},
-	"internal/config":      {"internal/secret"},
-	"internal/demo":        {},
-	"internal/exchange":    {},
-	"internal/keyring":     {"internal/token"},
-	"internal/logs":        {},
-	"internal/metrics":     {"internal/exchange"},
-	"internal/ratelimit":   {"internal/redisx"},
-	"internal/redistest":   {},
-	"internal/redisx":      {"internal/secret"},
-	"internal/revoke":      {"internal/redisx"},
-	"internal/secret":      {},
-	"internal/statedb":     {},
-	"internal/token":       {},
+	"internal/admin":           {"internal/secret"},
+	"internal/arch":            {},
+	"internal/clientsfile":     {},
+	"internal/config":          {"internal/secret"},
+	"internal/demo":            {},
+	"internal/exchange":        {},
+	"internal/keyring":         {"internal/token"},
+	"internal/logs":            {},
+	"internal/metrics":         {"internal/exchange"},
+	"internal/ratelimit":       {"internal/redisx"},
+	"internal/redistest":       {},
+	"internal/redisx":          {"internal/secret"},
+	"internal/revoke":          {"internal/redisx"},
+	"internal/secret":          {},
+	"internal/statedb":         {},
+	"internal/token":           {},
+	"internal/token/tokentest": {"internal/token"},
 }
 
 // homes says which packages may import a third-party module. A module that is not here may be imported by nobody but tests.
@@ -61,7 +62,7 @@ var forbidden = map[string]map[string]string{
 }
 
 // testOnly packages exist for tests and may import testing.
-var testOnly = []string{"internal/redistest"}
+var testOnly = []string{"internal/redistest", "internal/token/tokentest"}
 
 // pkg is what `go list -json` says of a package.
 type pkg struct {

@@ -1,0 +1,204 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"gatehouse/internal/app"
+	"gatehouse/internal/config"
+	"gatehouse/internal/demo"
+	"gatehouse/internal/logs"
+	"gatehouse/internal/secret"
+)
+
+// devFlags are what `dev` is asked for.
+type devFlags struct {
+	listen, admin, upstream, clientID, keyFile, redis string
+	anywhere                                          bool
+}
+
+// dev is one run of the command: where it listens, what it made for the run.
+type dev struct {
+	devFlags
+	dir           string // temporary; removed at the end
+	secret        string
+	public, admin net.Listener
+	config        string // the file of -c; empty: one that dev writes
+}
+
+func newDev() *cobra.Command {
+	var f devFlags
+	cmd := &cobra.Command{
+		Use:   "dev",
+		Short: "Try it: embedded state, generated keys, a built-in demo API, curl lines to paste",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			path, _ := cmd.Flags().GetString("config")
+			return runDev(cmd.Context(), f, path, cmd.OutOrStdout(), cmd.ErrOrStderr())
+		},
+	}
+	fl := cmd.Flags()
+	fl.StringVar(&f.listen, "listen", "127.0.0.1:8080", "address of the gateway; the next free port where it is taken")
+	fl.StringVar(&f.admin, "admin-listen", "127.0.0.1:8081", "address of the admin listener; the next free port where it is taken")
+	fl.StringVar(&f.upstream, "upstream", "", "an API of yours to put behind the gateway, instead of the demo API")
+	fl.StringVar(&f.clientID, "client-id", "demo", "id of the client that is made for this run")
+	fl.StringVar(&f.keyFile, "key-file", "", "PEM file of the key that signs, so that tokens outlive a restart")
+	fl.BoolVar(&f.anywhere, "listen-anywhere", false, "allow addresses that are not loopback; anybody who reaches them can call your API with the printed secret")
+	fl.StringVar(&f.redis, "redis", "", "keep limits and revocations in this Redis: redis://[user:password@]host:port")
+	return cmd
+}
+
+func runDev(ctx context.Context, f devFlags, configFile string, stdout, stderr io.Writer) (err error) {
+	d := &dev{devFlags: f, config: configFile, secret: os.Getenv("GATEHOUSE_DEV_SECRET")}
+	if d.secret == "" {
+		d.secret = secret.New()
+	}
+	if d.dir, err = os.MkdirTemp("", "gatehouse-dev-"); err != nil {
+		return err
+	}
+	defer os.RemoveAll(d.dir)
+	if err := d.open(); err != nil {
+		return err
+	}
+	if d.config == "" {
+		stop, err := d.writeConfig()
+		if err != nil {
+			return err
+		}
+		defer stop()
+	}
+	out := logs.Open(stderr, "warn", "text")
+	defer out.Close()
+	o := app.Options{Load: d.load, Version: version, Mode: "dev", Log: out, KeepLog: true, Public: d.public, Admin: d.admin}
+	o.Sinks = append(o.Sinks, &terminal{out: stderr})
+	return serve(ctx, o, func(a *app.App) { d.welcome(stdout, a) })
+}
+
+// open binds both listeners before anything is written, so that every printed address is the one that serves.
+func (d *dev) open() (err error) {
+	public, admin := d.listen, d.devFlags.admin
+	if d.config != "" {
+		cfg, err := loader(d.config)()
+		if err != nil {
+			return err
+		}
+		public, admin = moved(cfg.Server.Listen, public, d.anywhere), moved(cfg.Admin.Listen, admin, d.anywhere)
+	}
+	if d.public, err = d.bind(public, "--listen"); err != nil {
+		return err
+	}
+	d.admin, err = d.bind(admin, "--admin-listen")
+	if err != nil {
+		d.public.Close()
+	}
+	return err
+}
+
+// moved keeps the port of a configured address and puts it on loopback.
+func moved(configured, fallback string, anywhere bool) string {
+	host, port, err := net.SplitHostPort(configured)
+	if err != nil { // a unix socket
+		return fallback
+	}
+	if anywhere {
+		return configured
+	}
+	if ip := net.ParseIP(host); ip == nil || !ip.IsLoopback() {
+		host = "127.0.0.1"
+	}
+	return net.JoinHostPort(host, port)
+}
+
+// bind takes the address, or the same host's next free port.
+func (d *dev) bind(address, flag string) (net.Listener, error) {
+	host, portText, err := net.SplitHostPort(address)
+	if err != nil {
+		return nil, fmt.Errorf("%s %q: want host:port", flag, address)
+	}
+	port, err := strconv.ParseUint(portText, 10, 16)
+	if err != nil {
+		return nil, fmt.Errorf("%s %q: the port is not a number up to 65535", flag, address)
+	}
+	if ip := net.ParseIP(host); !d.anywhere && host != "localhost" && (ip == nil || !ip.IsLoopback()) {
+		return nil, fmt.Errorf("%s %s is not loopback, and dev is not for the network; to do it all the same add --listen-anywhere", flag, address)
+	}
+	for tries := 0; ; tries++ {
+		l, err := net.Listen("tcp", net.JoinHostPort(host, strconv.FormatUint(port, 10)))
+		if err == nil {
+			return l, nil
+		}
+		if !errors.Is(err, syscall.EADDRINUSE) || tries == 200 || port == 65535 {
+			return nil, err
+		}
+		port++
+	}
+}
+
+// load reads the configuration as any run does; a file of -c is then moved to embedded state, these listeners and one client
+// more.
+func (d *dev) load() (*config.Config, error) {
+	if d.config == "" {
+		cfg, err := loader(filepath.Join(d.dir, "config.yaml"))()
+		if err != nil {
+			return nil, err
+		}
+		return cfg, d.withRedis(cfg)
+	}
+	cfg, err := loader(d.config)()
+	if err != nil {
+		return nil, err
+	}
+	client := config.Client{ID: d.clientID, Grants: map[string][]string{}, GrantTypes: []string{"client_credentials"}}
+	client.Secrets = []config.ClientSecret{{SHA256: secret.Sum(d.secret)}}
+	for _, c := range cfg.Clients {
+		if c.ID == d.clientID {
+			return nil, fmt.Errorf("the configuration has a client %q already; choose another name with --client-id", d.clientID)
+		}
+	}
+	for _, api := range cfg.APIs {
+		client.Grants[api.Name] = scopeNames(api)
+	}
+	cfg.Clients = append(cfg.Clients, client)
+	cfg.State = config.State{Dir: filepath.Join(d.dir, "state")}
+	return cfg, d.withRedis(cfg)
+}
+
+func (d *dev) withRedis(cfg *config.Config) error {
+	if d.redis == "" {
+		return nil
+	}
+	u, err := url.Parse(d.redis)
+	if err != nil || u.Scheme != "redis" || u.Host == "" {
+		return errors.New("--redis: want redis://[user:password@]host:port")
+	}
+	password, _ := u.User.Password()
+	address := u.Host
+	if u.Port() == "" {
+		address = net.JoinHostPort(u.Hostname(), "6379")
+	}
+	cfg.State.Redis = &config.Redis{Addrs: []string{address}, Username: u.User.Username(), Password: secret.Text(password), Prefix: "gh-dev", Budget: 25 * time.Millisecond}
+	return nil
+}
+
+// serveDemo starts the built-in API on a port of its own.
+func serveDemo() (address string, stop func(), err error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", nil, err
+	}
+	server := &http.Server{Handler: demo.Handler(), ReadHeaderTimeout: 5 * time.Second}
+	go server.Serve(l)
+	return "http://" + l.Addr().String(), func() { server.Close() }, nil
+}

@@ -1,0 +1,59 @@
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"gatehouse/internal/app"
+	"gatehouse/internal/logs"
+)
+
+func newRun() *cobra.Command {
+	var watch bool
+	cmd := &cobra.Command{
+		Use:   "run",
+		Short: "Serve: the token endpoint and the gateway (SIGHUP reloads, SIGTERM drains)",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			out := logs.Open(cmd.ErrOrStderr(), "info", "json")
+			defer out.Close()
+			o := app.Options{Load: loader(configPath(cmd)), Version: version, Mode: "run", Log: out}
+			if !watch {
+				o.Watch = -1
+			}
+			return serve(cmd.Context(), o, nil)
+		},
+	}
+	cmd.Flags().BoolVar(&watch, "watch", true, "reload when the content of a file changes")
+	return cmd
+}
+
+// serve runs an app until ctx is done. started, which may be nil, is called once both listeners are open.
+func serve(ctx context.Context, o app.Options, started func(*app.App)) error {
+	a, err := app.New(ctx, o)
+	if err != nil {
+		return err
+	}
+	defer a.Close()
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP)
+	defer signal.Stop(hup)
+	go func() {
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-hup:
+				a.Reload("sighup") // tells its own result: log, metric
+			}
+		}
+	}()
+	if started != nil {
+		started(a)
+	}
+	return a.Run(ctx)
+}

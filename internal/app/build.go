@@ -1,0 +1,237 @@
+package app
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"os"
+	"time"
+
+	"gatehouse/authz"
+	"gatehouse/internal/config"
+	"gatehouse/internal/exchange"
+	"gatehouse/internal/keyring"
+	"gatehouse/internal/ratelimit"
+	"gatehouse/internal/redisx"
+	"gatehouse/internal/revoke"
+	"gatehouse/internal/statedb"
+	"gatehouse/internal/token"
+	"gatehouse/proxy"
+	"gatehouse/tokenep"
+)
+
+// maxLifetime is the longest that any token of ours may live.
+const maxLifetime = 24 * time.Hour
+
+// The verified-token cache: entries, and bytes of the tokens in them.
+const (
+	cacheEntries = 100_000
+	cacheBytes   = 128 << 20
+)
+
+// snapshot is one configuration as the running parts see it. It is never changed, only replaced as a whole.
+type snapshot struct {
+	cfg     *config.Config
+	ring    *keyring.Ring
+	gateway *proxy.Gateway
+	loaded  time.Time
+}
+
+// openState opens what lives as long as the process: the journal, Redis, the revoked set, the limiter.
+func (a *App) openState(ctx context.Context, cfg *config.Config) (err error) {
+	if a.db, err = statedb.Open(cfg.State.Dir); err != nil {
+		return err
+	}
+	if cfg.State.Redis != nil {
+		if a.redis, err = openRedis(cfg.State.Redis); err != nil {
+			return err
+		}
+	}
+	a.revocations, err = revoke.Open(ctx, revoke.Options{DB: a.db, Redis: a.redis, Log: a.log})
+	if err != nil {
+		return err
+	}
+	a.limiter = ratelimit.New(ratelimit.Options{Redis: a.redis, Nodes: a.revocations.Nodes})
+	return nil
+}
+
+func openRedis(r *config.Redis) (*redisx.Client, error) {
+	o := redisx.Options{Addrs: r.Addrs, Username: r.Username, Password: r.Password, Prefix: r.Prefix, Budget: r.Budget}
+	if r.TLS {
+		o.TLS = &tls.Config{MinVersion: tls.VersionTLS12}
+		if r.CAFile != "" {
+			pem, err := os.ReadFile(r.CAFile)
+			if err != nil {
+				return nil, err
+			}
+			o.TLS.RootCAs = x509.NewCertPool()
+			if !o.TLS.RootCAs.AppendCertsFromPEM(pem) {
+				return nil, fmt.Errorf("state.redis.tls.ca_file: %s holds no PEM certificate", r.CAFile)
+			}
+		}
+	}
+	return redisx.Open(o), nil
+}
+
+// build turns a configuration into a snapshot. It touches nothing that serves, so that a configuration that can't be built
+// changes nothing. prev is the snapshot to be replaced; nil at start.
+func (a *App) build(cfg *config.Config, prev *snapshot) (*snapshot, error) {
+	ring, err := a.keys(cfg)
+	if err != nil {
+		return nil, err
+	}
+	registry := tokenep.NewRegistry(clients(cfg))
+	verifier, err := authz.NewVerifier(authz.Options{CacheEntries: cacheEntries, CacheBytes: cacheBytes, Issuers: []authz.Issuer{local(cfg, ring)}})
+	if err != nil {
+		return nil, err
+	}
+	endpoint, err := tokenep.New(tokenep.Options{
+		Issuer: cfg.Server.Issuer, PublicURL: cfg.Server.PublicURL, APIs: apis(cfg), Clients: registry,
+		Signer: ring.Signer, JWKS: ring.JWKS, Verifier: verifier, Revocations: revocations{a.revocations}, Now: time.Now,
+	})
+	if err != nil {
+		return nil, err
+	}
+	o := proxy.Options{
+		Routes: routes(cfg), Own: endpoint.Endpoints(), PublicURL: cfg.Server.PublicURL,
+		Verifier: verifier, Revocations: revocations{a.revocations}, Clients: registry, Limiter: a.limiter,
+		Sinks:          append([]exchange.Sink{a.metrics, exchange.AccessLog{Log: a.log}}, a.opts.Sinks...),
+		TrustedProxies: cfg.Server.TrustedProxies, IdleTimeout: cfg.Server.IdleTimeout, Log: a.log, Now: time.Now,
+	}
+	if prev != nil {
+		o.Previous = prev.gateway
+	}
+	gateway, err := proxy.New(o)
+	if err != nil {
+		return nil, err
+	}
+	return &snapshot{cfg: cfg, ring: ring, gateway: gateway, loaded: time.Now()}, nil
+}
+
+// keys are the signing keys: those of key_dir, read anew for each snapshot, or the generated ones that outlive it.
+func (a *App) keys(cfg *config.Config) (*keyring.Ring, error) {
+	need := algorithms(cfg)
+	if cfg.Tokens.KeyDir != "" {
+		signing := map[token.Algorithm]string{}
+		for alg, file := range cfg.Tokens.Signing {
+			signing[token.Algorithm(alg)] = file
+		}
+		ring, err := keyring.Load(cfg.Tokens.KeyDir, signing, need)
+		if err != nil {
+			return nil, config.Errors{{Pos: cfg.Tokens.KeyDirPos, Message: "tokens.key_dir: " + err.Error()}}
+		}
+		return ring, nil
+	}
+	if a.ring != nil {
+		return a.ring, a.ring.Ensure(need)
+	}
+	ring, err := keyring.Open(a.db, need)
+	a.ring = ring
+	return ring, err
+}
+
+func algorithms(cfg *config.Config) []token.Algorithm {
+	seen := map[token.Algorithm]bool{}
+	var list []token.Algorithm
+	for _, api := range cfg.APIs {
+		if alg := token.Algorithm(api.Algorithm); !seen[alg] {
+			seen[alg] = true
+			list = append(list, alg)
+		}
+	}
+	return list
+}
+
+// local is the issuer that we are. Tokens of an algorithm that no API names any more verify until they expire.
+func local(cfg *config.Config, ring *keyring.Ring) authz.Issuer {
+	dialects := map[string]token.Dialect{}
+	for _, api := range cfg.APIs {
+		dialects[api.Audience] = token.Dialect(api.Dialect)
+	}
+	return authz.Issuer{
+		Name: "local", URL: cfg.Server.Issuer, Keys: ring, MaxLifetime: maxLifetime,
+		Algorithms: []token.Algorithm{token.ES256, token.RS256, token.PS256, token.EdDSA},
+		Dialect:    func(audience string) (token.Dialect, bool) { d, ok := dialects[audience]; return d, ok },
+	}
+}
+
+func apis(cfg *config.Config) []tokenep.API {
+	var list []tokenep.API
+	for _, api := range cfg.APIs {
+		var scopes []string
+		for scope := range api.Scopes {
+			scopes = append(scopes, scope)
+		}
+		list = append(list, tokenep.API{Name: api.Name, Audience: api.Audience, Scopes: token.NewScopes(scopes...), TTL: api.TTL,
+			Algorithm: token.Algorithm(api.Algorithm), Dialect: token.Dialect(api.Dialect), Narrow: api.NarrowScopes})
+	}
+	return list
+}
+
+func clients(cfg *config.Config) []tokenep.Client {
+	var list []tokenep.Client
+	for _, c := range cfg.Clients {
+		client := tokenep.Client{ID: c.ID, Grants: map[string]token.Scopes{}, GrantTypes: c.GrantTypes, Auth: c.Auth, TTL: c.TTL, Disabled: c.Disabled}
+		for api, scopes := range c.Grants {
+			client.Grants[api] = token.NewScopes(scopes...)
+		}
+		for _, s := range c.Secrets {
+			client.Secrets = append(client.Secrets, tokenep.Secret{SHA256: s.SHA256, NotBefore: s.NotBefore, NotAfter: s.NotAfter})
+		}
+		list = append(list, client)
+	}
+	return list
+}
+
+func routes(cfg *config.Config) []*proxy.Route {
+	var list []*proxy.Route
+	for _, c := range cfg.APIs {
+		api := &proxy.API{Name: c.Name, Hosts: c.Hosts, StripPrefix: c.StripPrefix, Upstream: c.Upstream, KeepHost: c.KeepHost}
+		for _, r := range c.Routes {
+			list = append(list, route(api, c, r))
+		}
+	}
+	return list
+}
+
+func route(api *proxy.API, c config.API, r config.Route) *proxy.Route {
+	out := &proxy.Route{
+		API: api, Method: r.Method, Pattern: r.Pattern, Match: r.Match, Public: r.Auth == "public",
+		Policy: authz.Policy{Audience: c.Audience, Issuers: c.Issuers, MaxStaleness: c.Revocation.MaxStaleness, AllowStale: c.Revocation.AllowStale},
+		Cost:   r.Cost, Observe: r.Observe, Timeout: r.Timeout, MaxBody: r.MaxBody, Streaming: r.Streaming, KeepAuthorization: r.KeepAuthorization,
+	}
+	switch r.Auth {
+	case "token":
+		out.Policy.Scopes = token.AnyToken()
+	case "scopes":
+		out.Policy.Scopes = token.Require(r.All, r.Any)
+	}
+	for _, class := range r.AllowPath {
+		out.Allow |= proxy.ParseAllow(class)
+	}
+	for _, l := range append(c.RateLimits[:len(c.RateLimits):len(c.RateLimits)], r.RateLimits...) {
+		out.Limits = append(out.Limits, limit(l))
+	}
+	return out
+}
+
+func limit(l config.RateLimit) proxy.Limit {
+	by := map[string]ratelimit.Kind{"client": ratelimit.ByClient, "ip": ratelimit.ByIP, "route": ratelimit.ByRoute}
+	fail := map[string]ratelimit.Fail{"local": ratelimit.Local, "open": ratelimit.Open, "closed": ratelimit.Closed}
+	return proxy.Limit{By: by[l.By], Policy: ratelimit.Policy{Name: l.Name, Requests: l.Requests, Per: l.Per, Burst: l.Burst, OnError: fail[l.OnError]}}
+}
+
+// revocations shows the revoked set to the gateway in its words.
+type revocations struct{ *revoke.Store }
+
+// Revoked implements authz.Revocations.
+func (r revocations) Revoked(p *authz.Principal) bool {
+	return r.Store.Revoked(&revoke.Target{Issuer: p.Issuer, TokenID: p.TokenID, Client: p.Client, Key: p.KeyID, IssuedAt: p.IssuedAt})
+}
+
+// Revoke implements tokenep.Revocations.
+func (r revocations) Revoke(ctx context.Context, e revoke.Entry) error {
+	_, err := r.Store.Revoke(ctx, e)
+	return err
+}

@@ -1,0 +1,92 @@
+package app
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// stats is a collector over what the packages say of themselves, read at each scrape, so that nothing below this package
+// knows of metrics.
+type stats struct{ a *App }
+
+func describe(name, help string, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc("gatehouse_"+name, help, labels, nil)
+}
+
+var (
+	draining    = describe("draining", "1 while the process finishes what is in flight before it stops, else 0.")
+	ready       = describe("ready", "1 where /-/ready answers 200, else 0.")
+	revoked     = describe("revoked_entries", "Revocations in the set that every request is checked against.", "kind")
+	staleness   = describe("revocation_staleness_seconds", "Time since this node last heard of the fleet's revocations; 0 when embedded.")
+	fleet       = describe("fleet_nodes", "Nodes that share this Redis, as this one sees it; 1 when embedded.")
+	outbox      = describe("revocation_outbox_entries", "Revocations journalled here that Redis has not acknowledged yet.")
+	limitKeys   = describe("rate_limit_keys", "Rate limit buckets in the memory of this node.")
+	limitShared = describe("rate_limit_overflow_total", "Charges that went to a common bucket since there were too many keys.")
+	keyState    = describe("signing_key_state", "The signing keys; always 1.", "kid", "alg", "state")
+	logDropped  = describe("log_lines_dropped_total", "Log lines given up because nobody read the log.")
+	redisUp     = describe("redis_up", "1 where the last heartbeat could write to Redis, else 0.")
+	redisOpen   = describe("redis_breaker_open", "1 while requests do without Redis, else 0.")
+	redisErrors = describe("redis_errors_total", "Redis commands that failed.", "kind")
+	redisPool   = describe("redis_pool_connections", "Connections to Redis.", "state")
+)
+
+// collectors are registered once, at start.
+func collectors(a *App) []prometheus.Collector { return []prometheus.Collector{stats{a}} }
+
+// Describe implements prometheus.Collector.
+func (s stats) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{draining, ready, revoked, staleness, fleet, outbox, limitKeys, limitShared, keyState, logDropped} {
+		ch <- d
+	}
+	if s.a.redis != nil {
+		for _, d := range []*prometheus.Desc{redisUp, redisOpen, redisErrors, redisPool} {
+			ch <- d
+		}
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (s stats) Collect(ch chan<- prometheus.Metric) {
+	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
+	}
+	counter := func(d *prometheus.Desc, v int64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(v), labels...)
+	}
+	ok, _ := s.a.Ready()
+	gauge(draining, truth(s.a.draining.Load()))
+	gauge(ready, truth(ok))
+	gauge(staleness, s.a.revocations.Staleness().Seconds())
+	gauge(fleet, float64(s.a.revocations.Nodes()))
+	r := s.a.revocations.Stats()
+	gauge(revoked, float64(r.Tokens), "token")
+	gauge(revoked, float64(r.Rules), "rule")
+	gauge(outbox, float64(r.Outbox))
+	l := s.a.limiter.Stats()
+	gauge(limitKeys, float64(l.Keys))
+	counter(limitShared, l.Overflowed)
+	counter(logDropped, s.a.opts.Log.Dropped())
+	if snap := s.a.current.Load(); snap != nil {
+		for _, k := range snap.ring.Keys() {
+			gauge(keyState, 1, k.ID, string(k.Algorithm), k.State)
+		}
+	}
+	if s.a.redis == nil {
+		return
+	}
+	d := s.a.redis.Stats()
+	gauge(redisUp, truth(d.Up))
+	gauge(redisOpen, truth(d.Open))
+	for kind, n := range d.Errors {
+		counter(redisErrors, n, kind)
+	}
+	idle := d.Cmd.IdleConns + d.Stream.IdleConns
+	gauge(redisPool, float64(idle), "idle")
+	gauge(redisPool, float64(d.Cmd.TotalConns+d.Stream.TotalConns-idle), "used")
+}
+
+func truth(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
+}

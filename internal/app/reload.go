@@ -1,0 +1,238 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"reflect"
+	"strings"
+	"time"
+
+	"gatehouse/internal/admin"
+	"gatehouse/internal/config"
+	"gatehouse/internal/exchange"
+	"gatehouse/internal/metrics"
+)
+
+// Reload reads the configuration anew and puts it in force as a whole, or refuses it as a whole and serves on with the old
+// one. Trigger is "sighup", "api" or "watch". The summary says what changed.
+func (a *App) Reload(trigger string) (summary string, err error) {
+	a.reload.Lock()
+	defer a.reload.Unlock()
+	old := a.current.Load()
+	next, err := a.prepare(old)
+	if err != nil {
+		a.metrics.Refused(trigger)
+		a.log.Error("reload refused, still serving the old configuration", "trigger", trigger, "config", short(old.cfg.Hash),
+			"loaded", old.loaded.UTC().Format(time.RFC3339), "errors", strings.Split(err.Error(), "\n"))
+		return "", err
+	}
+	summary = diff(old.cfg, next.cfg)
+	a.setLog(next.cfg)
+	a.install(next, trigger)
+	old.gateway.Retire()
+	a.log.Info("configuration reloaded", "trigger", trigger, "config", short(next.cfg.Hash), "changes", summary)
+	return summary, nil
+}
+
+func (a *App) prepare(old *snapshot) (*snapshot, error) {
+	cfg, err := a.opts.Load()
+	if err != nil {
+		return nil, err
+	}
+	if problems := config.RestartNeeded(old.cfg, cfg); len(problems) > 0 {
+		return nil, config.Errors(problems)
+	}
+	return a.build(cfg, old)
+}
+
+// install puts a snapshot in force: one pointer, so that no request sees parts of two configurations.
+func (a *App) install(s *snapshot, trigger string) {
+	a.metrics.SetRoutes(series(s.cfg))
+	a.current.Store(s)
+	a.metrics.Loaded(trigger, short(s.cfg.Hash), s.loaded)
+	for _, w := range s.cfg.Warnings {
+		a.log.Warn("configuration", "file", w.File, "line", w.Line, "col", w.Col, "warning", w.Message)
+	}
+	for _, w := range s.ring.Warnings() {
+		a.log.Warn("keys", "warning", w)
+	}
+}
+
+func (a *App) setLog(cfg *config.Config) {
+	if !a.opts.KeepLog {
+		a.opts.Log.Set(cfg.Log.Level, cfg.Log.Format)
+	}
+}
+
+// watch reloads when the content of a file changed, once two looks agree, so that a file that is being written is not read
+// half. A content that was refused is not tried again until it changes.
+func (a *App) watch(ctx context.Context) {
+	every := a.opts.Watch
+	if every < 0 {
+		return
+	}
+	if every == 0 {
+		every = time.Second
+	}
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	tried := a.current.Load().cfg.Hash
+	last := tried
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		now := config.Fingerprint(a.current.Load().cfg.Watched)
+		if now != tried && now == last {
+			a.Reload("watch")
+			tried = now
+		}
+		last = now
+	}
+}
+
+func (a *App) adminServer(cfg *config.Config) *http.Server {
+	return &http.Server{
+		Handler: admin.New(admin.Options{
+			Access: func() admin.Access {
+				c := a.current.Load().cfg.Admin
+				return admin.Access{Token: c.Token, Hosts: c.Hosts}
+			},
+			Ready:   a.Ready,
+			Metrics: a.metrics.Handler(),
+			Pprof:   cfg.Admin.Pprof,
+			Reload: func() (string, []admin.Problem) {
+				summary, err := a.Reload("api")
+				return summary, problems(err)
+			},
+		}),
+		ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 30 * time.Second, IdleTimeout: time.Minute,
+		ErrorLog: slog.NewLogLogger(a.log.Handler(), slog.LevelWarn),
+	}
+}
+
+// problems are an error in the form of the admin API: with positions where it has them.
+func problems(err error) []admin.Problem {
+	if err == nil {
+		return nil
+	}
+	var list config.Errors
+	if !errors.As(err, &list) {
+		return []admin.Problem{{Message: err.Error()}}
+	}
+	var out []admin.Problem
+	for _, p := range list {
+		out = append(out, admin.Problem{File: p.File, Line: p.Line, Col: p.Col, Message: p.Message})
+	}
+	return out
+}
+
+// series are the metrics' view of the routes and of our own endpoints.
+func series(cfg *config.Config) []metrics.Route {
+	list := []metrics.Route{metrics.Endpoint("token"), metrics.Endpoint("revoke"), metrics.Endpoint("jwks"), metrics.Endpoint("metadata")}
+	for _, api := range cfg.APIs {
+		for _, r := range api.Routes {
+			list = append(list, metrics.Route{API: api.Name, Match: r.Match, Methods: methods(r.Method), Observe: r.Observe})
+		}
+	}
+	return list
+}
+
+func methods(method string) []string {
+	switch method {
+	case "":
+		return []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
+	case "GET":
+		return []string{"GET", "HEAD"}
+	}
+	return []string{exchange.MethodLabel(method)}
+}
+
+// diff says what changed between two configurations, in the manner of "+2 routes ~1 client".
+func diff(old, new *config.Config) string {
+	var parts []string
+	add := func(what string, was, is map[string]any) {
+		var plus, minus, other int
+		for name, v := range is {
+			if w, ok := was[name]; !ok {
+				plus++
+			} else if !reflect.DeepEqual(v, w) {
+				other++
+			}
+		}
+		for name := range was {
+			if _, ok := is[name]; !ok {
+				minus++
+			}
+		}
+		for _, c := range []struct {
+			sign string
+			n    int
+		}{{"+", plus}, {"-", minus}, {"~", other}} {
+			if c.n > 0 {
+				parts = append(parts, fmt.Sprintf("%s%d %s", c.sign, c.n, plural(what, c.n)))
+			}
+		}
+	}
+	add("route", routesByName(old), routesByName(new))
+	add("client", clientsByID(old), clientsByID(new))
+	if len(parts) > 0 {
+		return strings.Join(parts, " ")
+	}
+	if old.Hash == new.Hash {
+		return "nothing changed"
+	}
+	return "settings changed"
+}
+
+// routesByName strips positions, so that a route that only moved down its file does not count as changed.
+func routesByName(cfg *config.Config) map[string]any {
+	out := map[string]any{}
+	for _, api := range cfg.APIs {
+		for _, r := range api.Routes {
+			r.Pos = config.Pos{}
+			a := api
+			a.Pos, a.Routes = config.Pos{}, nil
+			out[api.Name+" "+r.Match] = [2]any{a, r}
+		}
+	}
+	return out
+}
+
+func clientsByID(cfg *config.Config) map[string]any {
+	out := map[string]any{}
+	for _, c := range cfg.Clients {
+		c.Pos = config.Pos{}
+		out[c.ID] = c
+	}
+	return out
+}
+
+func plural(noun string, n int) string {
+	if n == 1 {
+		return noun
+	}
+	return noun + "s"
+}
+
+func countRoutes(cfg *config.Config) (n int) {
+	for _, api := range cfg.APIs {
+		n += len(api.Routes)
+	}
+	return n
+}
+
+func engine(cfg *config.Config) string {
+	if cfg.State.Redis != nil {
+		return "redis"
+	}
+	return "embedded"
+}
+
+// short is enough of a hash to tell two configurations apart by eye.
+func short(hash string) string { return hash[:min(len(hash), 12)] }

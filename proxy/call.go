@@ -1,0 +1,118 @@
+package proxy
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/netip"
+	"runtime/debug"
+	"sync/atomic"
+	"time"
+
+	"gatehouse/authz"
+	"gatehouse/internal/exchange"
+)
+
+// call is one request on its way through the gateway. The goroutine that serves it owns it.
+type call struct {
+	gw  *Gateway
+	r   *http.Request
+	w   response
+	rec exchange.Record
+
+	remote netip.Addr // the client's address after trusted_proxies; invalid where the peer has none
+	peer   netip.Addr
+
+	// The gate fills these.
+	target canonical
+	host   string
+	table  *table
+
+	// Matching fills these: one of own and route.
+	own          http.Handler
+	route        *served
+	upstreamPath string
+
+	principal *authz.Principal // set where the verdict allowed a token
+	identity  *authz.Principal // whom the upstream is told of; nil: nobody
+
+	fields struct{ policy, limit string } // RateLimit-Policy and RateLimit of the response
+
+	// While the request is forwarded.
+	sent     time.Time
+	cancel   context.CancelCauseFunc
+	watch    *time.Timer // cancels what takes too long
+	answered atomic.Bool // the upstream's response headers are there
+	inbound  *inbound    // nil: no body
+}
+
+// begin starts the record. A request with a body gets a deadline for it at once, so that a body that nobody wants can't
+// keep the connection.
+func (g *Gateway) begin(w http.ResponseWriter, r *http.Request) *call {
+	c := &call{gw: g, r: r}
+	c.w = response{ResponseWriter: w, idle: g.o.IdleTimeout}
+	c.peer = peerAddr(r.RemoteAddr)
+	c.remote = clientAddr(c.peer, r.Header["X-Forwarded-For"], g.o.TrustedProxies)
+	now := g.o.Now()
+	c.rec = exchange.Record{ID: newID(now), Start: now, Method: r.Method, Host: r.Host}
+	if c.remote.IsValid() {
+		c.rec.Remote = c.remote.String()
+	}
+	if r.ContentLength != 0 {
+		c.w.readBy(g.o.IdleTimeout)
+	}
+	return c
+}
+
+// end finishes the record, after a panic too. A panic is answered 500 where nothing was written; else the response is cut,
+// which is also what http.ErrAbortHandler asks for.
+func (c *call) end() {
+	v := recover()
+	if v != nil && v != http.ErrAbortHandler {
+		c.gw.o.Log.Error("panic while serving a request", "request_id", c.rec.ID, "panic", fmt.Sprint(v), "stack", string(debug.Stack()))
+		c.failed(&v)
+	}
+	if c.inbound != nil {
+		c.rec.BytesIn = c.inbound.release()
+	}
+	if c.rec.Status == 0 {
+		c.rec.Status = c.w.status
+	}
+	if c.rec.Status == 0 && v == nil {
+		c.rec.Status = http.StatusOK // what net/http answers where a handler wrote nothing
+	}
+	c.rec.BytesOut = c.w.bytes
+	c.rec.Duration = c.gw.o.Now().Sub(c.rec.Start)
+	for _, s := range c.gw.o.Sinks {
+		s.Finish(&c.rec)
+	}
+	if v != nil {
+		panic(http.ErrAbortHandler)
+	}
+}
+
+// failed answers 500 and clears the panic, where nothing was written yet.
+func (c *call) failed(v *any) {
+	d := &denial{reason: authz.InternalError, detail: "the gateway failed"}
+	c.rec.Verdict = exchange.Deny // in observe mode too
+	if c.w.status != 0 {
+		c.refuse(d, exchange.Deny)
+		return
+	}
+	c.deny(d)
+	*v = nil
+}
+
+// stamp sets what every response carries.
+func (c *call) stamp(h http.Header) {
+	h["X-Request-Id"] = []string{c.rec.ID}
+	if c.fields.policy != "" {
+		h["Ratelimit-Policy"] = []string{c.fields.policy}
+	}
+	if c.fields.limit != "" {
+		h["Ratelimit"] = []string{c.fields.limit}
+	}
+	if closes(c.r) {
+		h["Connection"] = []string{"close"}
+	}
+}

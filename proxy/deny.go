@@ -1,0 +1,150 @@
+package proxy
+
+import (
+	"encoding/json"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"gatehouse/authz"
+	"gatehouse/internal/exchange"
+)
+
+// retrySoon is Retry-After where nobody knows better, in seconds: state that is away, a gateway that is full.
+const retrySoon = 5
+
+// denial is a refusal on its way to becoming a response. A nil *denial is no refusal.
+type denial struct {
+	reason     authz.Reason
+	detail     string // in words; told to the caller where the reason is public
+	allow      string // Allow, of a 405
+	retryAfter int64  // seconds, of a 429
+}
+
+// problem is the body of a denial (RFC 9457).
+type problem struct {
+	Type      string       `json:"type"`
+	Title     string       `json:"title"`
+	Status    int          `json:"status"`
+	Reason    authz.Reason `json:"reason"`
+	Detail    string       `json:"detail,omitempty"`
+	RequestID string       `json:"request_id"`
+}
+
+// deny is the one place where a denial becomes a response. What the caller is told is public; the exact reason goes to
+// the record.
+func (c *call) deny(d *denial) {
+	c.refuse(d, exchange.Deny)
+	status, reason, detail := d.reason.Status(), d.reason.Public(), d.detail
+	if reason != d.reason {
+		detail = "the access token is not one that this API accepts"
+	}
+	if c.r.ContentLength != 0 {
+		// net/http reads what little is left of the body before it answers: that must end before the time to write does.
+		c.w.readBy(c.gw.o.IdleTimeout / 2)
+	}
+	h := c.w.Header()
+	clear(h)
+	c.stamp(h)
+	h.Set("Cache-Control", "no-store")
+	d.setHeaders(h, status, detail, c.rec.Required)
+	if isGRPC(c.r) {
+		c.denyGRPC(h, status, detail)
+		return
+	}
+	body, err := json.Marshal(problem{Type: "urn:gatehouse:denial:" + string(reason), Title: http.StatusText(status), Status: status,
+		Reason: reason, Detail: detail, RequestID: c.rec.ID})
+	if err != nil {
+		panic(err) // strings and an integer always marshal
+	}
+	h.Set("Content-Type", "application/problem+json")
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Content-Length", strconv.Itoa(len(body)))
+	c.w.WriteHeader(status)
+	if c.r.Method != http.MethodHead {
+		c.w.Write(body) // an error means that the caller is gone
+	}
+}
+
+// refuse records a refusal. The first one of a request is its verdict.
+func (c *call) refuse(d *denial, v exchange.Verdict) {
+	if c.rec.Verdict == exchange.WouldDeny {
+		return
+	}
+	c.rec.Verdict, c.rec.Reason, c.rec.Detail = v, string(d.reason), d.detail
+}
+
+// setHeaders adds what a status owes: the challenge of RFC 6750 §3, Allow, Retry-After.
+func (d *denial) setHeaders(h http.Header, status int, detail, required string) {
+	switch {
+	case d.reason == authz.MissingToken:
+		h.Set("WWW-Authenticate", `Bearer realm="gatehouse"`)
+	case status == http.StatusUnauthorized:
+		h.Set("WWW-Authenticate", challenge("invalid_token", detail))
+	case d.reason == authz.InsufficientScope:
+		value := challenge("insufficient_scope", detail)
+		if required != "" {
+			value += `, scope="` + quotable(required) + `"`
+		}
+		h.Set("WWW-Authenticate", value)
+	}
+	if status == http.StatusMethodNotAllowed {
+		h.Set("Allow", d.allow)
+	}
+	switch {
+	case d.retryAfter > 0:
+		h.Set("Retry-After", strconv.FormatInt(d.retryAfter, 10))
+	case status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable:
+		h.Set("Retry-After", strconv.Itoa(retrySoon))
+	}
+}
+
+func challenge(word, description string) string {
+	return `Bearer realm="gatehouse", error="` + word + `", error_description="` + quotable(description) + `"`
+}
+
+// quotable leaves the bytes that error_description and scope may hold (RFC 6750 §3): printable ASCII but " and \.
+func quotable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r > '~' || r == '"' || r == '\\' {
+			return '\''
+		}
+		return r
+	}, s)
+}
+
+// isGRPC reports whether the caller expects a gRPC response, which carries its own status.
+func isGRPC(r *http.Request) bool {
+	t := strings.ToLower(r.Header.Get("Content-Type"))
+	return t == "application/grpc" || strings.HasPrefix(t, "application/grpc+") || strings.HasPrefix(t, "application/grpc;")
+}
+
+// denyGRPC answers with a trailers-only response: HTTP status 200, and the refusal in grpc-status and grpc-message.
+func (c *call) denyGRPC(h http.Header, status int, detail string) {
+	h.Set("Content-Type", "application/grpc")
+	h.Set("Grpc-Status", strconv.Itoa(grpcStatus(status)))
+	h.Set("Grpc-Message", escape(detail, &isGRPCText))
+	c.w.WriteHeader(http.StatusOK)
+}
+
+var isGRPCText = byteSet(" !\"#$&'()*+,-./0123456789:;<=>?@ABCDEFGHIJKLMNOPQRSTUVWXYZ[\\]^_`abcdefghijklmnopqrstuvwxyz{|}~")
+
+// grpcStatus is the gRPC status code for an HTTP status, after the table of the gRPC documentation
+// (http-grpc-status-mapping.md), with 429 as RESOURCE_EXHAUSTED.
+func grpcStatus(status int) int {
+	switch status {
+	case http.StatusBadRequest:
+		return 13 // INTERNAL
+	case http.StatusUnauthorized:
+		return 16 // UNAUTHENTICATED
+	case http.StatusForbidden:
+		return 7 // PERMISSION_DENIED
+	case http.StatusNotFound:
+		return 12 // UNIMPLEMENTED
+	case http.StatusRequestEntityTooLarge, http.StatusTooManyRequests:
+		return 8 // RESOURCE_EXHAUSTED
+	case http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+		return 14 // UNAVAILABLE
+	}
+	return 2 // UNKNOWN
+}

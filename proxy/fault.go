@@ -1,0 +1,109 @@
+package proxy
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"syscall"
+
+	"gatehouse/authz"
+)
+
+var (
+	errTimeout = errors.New("the upstream sent no response headers within the route's timeout")
+	errIdle    = errors.New("the upstream sent nothing for longer than the idle timeout")
+	errSwitch  = errors.New("the upstream answered 101 to a request without Upgrade")
+)
+
+// statusClientGone is in the record of a request whose client left before the response; nobody is sent it.
+const statusClientGone = 499
+
+// upstreamFailed answers a request that the upstream did not: RoundTrip's error, or a response that was refused.
+func (c *call) upstreamFailed(err error) {
+	if d := c.clientFault(); d != nil {
+		c.deny(d)
+		return
+	}
+	kind := c.kindOf(err)
+	c.rec.UpstreamError, c.rec.UpstreamDetail = kind, c.inWords(err)
+	switch kind {
+	case "canceled":
+		// A client that closed its half alone would take an empty 200 for the answer.
+		c.rec.Status = statusClientGone
+		panic(http.ErrAbortHandler)
+	case "timeout":
+		c.deny(&denial{reason: authz.UpstreamTimeout, detail: "the API behind this gateway did not answer in time"})
+	default:
+		c.deny(&denial{reason: authz.UpstreamUnavailable, detail: "the API behind this gateway could not be reached"})
+	}
+}
+
+// clientFault is the denial of a request whose own body was at fault; nil where it was not, and where the client has gone.
+// A read deadline cancels the request's context too, although the client is still there to be told.
+func (c *call) clientFault() *denial {
+	err := c.inbound.failure()
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, errBodyTooLarge):
+		return tooLarge(c.route.MaxBody)
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return malformed("the request body stopped for longer than the idle timeout")
+	case c.r.Context().Err() != nil:
+		return nil
+	}
+	return malformed("the request body ended early or is not well formed")
+}
+
+// brokenBody records why a response that had begun broke off. The client's response is cut too.
+func (c *call) brokenBody(err error) {
+	c.rec.UpstreamError, c.rec.UpstreamDetail = c.kindOf(err), c.inWords(err)
+}
+
+// inWords is the error for the log. Where the call was given up it says why.
+func (c *call) inWords(err error) string {
+	if errors.Is(err, context.Canceled) {
+		if c.r.Context().Err() != nil {
+			return "the client left"
+		}
+		if c.answered.Load() {
+			return errIdle.Error()
+		}
+		return errTimeout.Error()
+	}
+	return err.Error()
+}
+
+// kindOf puts an error of the transport into the closed set of exchange.Record.
+func (c *call) kindOf(err error) string {
+	var op *net.OpError
+	var dns *net.DNSError
+	switch {
+	case c.r.Context().Err() != nil:
+		return "canceled"
+	case errors.Is(err, context.Canceled), errors.Is(err, errTimeout), errors.Is(err, errIdle):
+		return "timeout"
+	case errors.As(err, &dns), errors.As(err, &op) && op.Op == "dial":
+		return "dial"
+	case isTLS(err):
+		return "tls"
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
+		return "reset"
+	}
+	return "other"
+}
+
+// isTLS reports whether a TLS handshake failed.
+func isTLS(err error) bool {
+	var record tls.RecordHeaderError
+	var alert tls.AlertError
+	var verify *tls.CertificateVerificationError
+	var host x509.HostnameError
+	var unknown x509.UnknownAuthorityError
+	return errors.As(err, &record) || errors.As(err, &alert) || errors.As(err, &verify) || errors.As(err, &host) || errors.As(err, &unknown)
+}

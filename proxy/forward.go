@@ -1,0 +1,137 @@
+package proxy
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"net/http/httputil"
+	"sync"
+	"time"
+)
+
+type callKey struct{}
+
+// callOf returns the call that a request of the reverse proxy belongs to.
+func callOf(ctx context.Context) *call { return ctx.Value(callKey{}).(*call) }
+
+// newReverseProxy returns what forwards the requests of all routes. It decides nothing: whatever comes here may pass.
+func newReverseProxy(log *slog.Logger) *httputil.ReverseProxy {
+	return &httputil.ReverseProxy{
+		Rewrite:        func(pr *httputil.ProxyRequest) { callOf(pr.In.Context()).rewrite(pr) },
+		Transport:      roundTripper{},
+		BufferPool:     &buffers,
+		ModifyResponse: func(res *http.Response) error { return callOf(res.Request.Context()).respond(res) },
+		ErrorHandler: func(_ http.ResponseWriter, out *http.Request, err error) {
+			callOf(out.Context()).upstreamFailed(err)
+		},
+		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+	}
+}
+
+// roundTripper sends a request to the upstream of its route.
+type roundTripper struct{}
+
+// RoundTrip implements http.RoundTripper.
+func (roundTripper) RoundTrip(out *http.Request) (*http.Response, error) {
+	return callOf(out.Context()).route.up.RoundTrip(out)
+}
+
+var buffers pool
+
+// pool lends the buffers that bodies are copied through.
+type pool struct{ sync.Pool }
+
+const bufferSize = 32 << 10
+
+// Get implements httputil.BufferPool.
+func (p *pool) Get() []byte {
+	if b, ok := p.Pool.Get().(*[bufferSize]byte); ok {
+		return b[:]
+	}
+	return make([]byte, bufferSize)
+}
+
+// Put implements httputil.BufferPool.
+func (p *pool) Put(b []byte) { p.Pool.Put((*[bufferSize]byte)(b)) }
+
+// forward sends the request to the upstream and copies the response back. The route's timeout runs until the response
+// headers; from then on the idle timeout runs between the bytes of the body.
+func (c *call) forward() {
+	ctx, cancel := context.WithCancelCause(context.WithValue(c.r.Context(), callKey{}, c))
+	defer cancel(nil)
+	c.cancel = cancel
+	c.w.idle = c.route.idle
+	in := c.r.WithContext(ctx)
+	if c.r.ContentLength != 0 {
+		c.inbound = newInbound(c)
+		in.Body = c.inbound
+	}
+	c.sent = time.Now()
+	c.watch = time.AfterFunc(c.route.timeout, c.tooSlow)
+	defer c.watch.Stop()
+	c.gw.proxy.ServeHTTP(&c.w, in)
+}
+
+// tooSlow gives up on the upstream. The watch calls it.
+func (c *call) tooSlow() {
+	if c.answered.Load() {
+		c.cancel(errIdle)
+		return
+	}
+	c.cancel(errTimeout)
+}
+
+// rewrite makes the request that the upstream gets. In is the client's and not to be trusted; Out has lost what In's
+// Connection named, and is filled from what the gateway knows.
+func (c *call) rewrite(pr *httputil.ProxyRequest) {
+	out, rt := pr.Out, c.route
+	h := out.Header
+	for _, name := range [...]string{"Connection", "Upgrade", "Http2-Settings"} {
+		delete(h, name) // ReverseProxy would switch protocols
+	}
+	dropUnsafe(h)
+	c.identityHeaders(h)
+	c.forwardedHeaders(h)
+	h["X-Request-Id"] = []string{c.rec.ID}
+	trace(pr.In.Header, h)
+	delete(h, "Authorization")
+	if a := pr.In.Header["Authorization"]; (rt.Public || rt.KeepAuthorization) && len(a) == 1 {
+		h["Authorization"] = a // also where Connection named it
+	}
+	out.Host = ""
+	if rt.API.KeepHost {
+		out.Host = pr.In.Host
+	}
+	c.inbound.announceTrailers(out)
+	c.setURL(out)
+}
+
+// setURL puts the path and query on the wire as they were received. Opaque is written as it is, but for a leading "//",
+// which it would make the start of an authority.
+func (c *call) setURL(out *http.Request) {
+	up := c.route.API.Upstream
+	u := out.URL
+	u.Scheme, u.Host, u.User = up.Scheme, up.Host, nil
+	u.Opaque, u.Path, u.RawPath = c.upstreamPath, "", ""
+	if len(c.upstreamPath) > 1 && c.upstreamPath[1] == '/' {
+		u.Path, _ = unescape(c.upstreamPath)
+		u.Opaque, u.RawPath = "", c.upstreamPath
+	}
+	u.RawQuery, u.ForceQuery = "", c.target.query == "?"
+	if c.target.query != "" {
+		u.RawQuery = c.target.query[1:]
+	}
+}
+
+// respond prepares the upstream's response for the client.
+func (c *call) respond(res *http.Response) error {
+	if res.StatusCode == http.StatusSwitchingProtocols {
+		return errSwitch
+	}
+	c.answered.Store(true)
+	c.watch.Stop()
+	c.rec.Upstream = time.Since(c.sent)
+	c.stamp(res.Header)
+	res.Body = &outbound{ReadCloser: res.Body, c: c}
+	return nil
+}

@@ -1,0 +1,105 @@
+package proxy
+
+import (
+	"net/http"
+	"strings"
+
+	"gatehouse/authz"
+)
+
+// maxTarget is the longest request target, in bytes.
+const maxTarget = 16 << 10
+
+// gate refuses what no route may see, public ones included. What passes has one canonical target and a host that
+// somebody serves. Nothing is repaired.
+func (c *call) gate() *denial {
+	r := c.r
+	if r.Method == http.MethodConnect {
+		return &denial{reason: authz.MethodNotAllowed, detail: "CONNECT is served nowhere", allow: strings.Join(standard, ", ")}
+	}
+	if !c.gw.tables.methods[r.Method] {
+		return malformed("no route takes this method")
+	}
+	// net/http takes every HTTP/1.x, whose framing an upstream may read otherwise.
+	if v := r.Proto; v != "HTTP/1.1" && v != "HTTP/1.0" && v != "HTTP/2.0" {
+		return malformed("wanted HTTP/1.1, HTTP/1.0 or HTTP/2")
+	}
+	if len(r.RequestURI) > maxTarget {
+		return &denial{reason: authz.URITooLong, detail: "the request target is longer than 16 KiB"}
+	}
+	target, ok := originForm(r)
+	if !ok {
+		return malformed("the target is neither a path nor a URL of the host that the request is for")
+	}
+	var why string
+	if c.target, why = parseTarget(target); why != "" {
+		return malformed(why)
+	}
+	if c.host = canonicalHost(r.Host); c.host == "" {
+		return malformed("Host is no host name")
+	}
+	if c.table = c.gw.tables.of(c.host); c.table == nil {
+		return malformed("nothing is served for this Host")
+	}
+	if len(r.Header["Authorization"]) > 1 {
+		return &denial{reason: authz.MultipleTokens, detail: "the request has more than one Authorization header"}
+	}
+	c.rec.Path = c.target.raw
+	return nil
+}
+
+func malformed(detail string) *denial { return &denial{reason: authz.MalformedRequest, detail: detail} }
+
+// originForm returns the target in origin-form. A target in absolute-form (RFC 9112 §3.2.2) is taken where its authority
+// is the request's host and nothing else; net/http has then put it in the place of the Host header.
+func originForm(r *http.Request) (target string, ok bool) {
+	target = r.RequestURI
+	if strings.HasPrefix(target, "/") {
+		return target, true
+	}
+	rest, ok := strings.CutPrefix(target, "http://")
+	if !ok {
+		rest, ok = strings.CutPrefix(target, "https://")
+	}
+	i := strings.IndexByte(rest, '/')
+	if !ok || i <= 0 || rest[:i] != r.Host {
+		return "", false
+	}
+	return rest[i:], true
+}
+
+// match finds the route of a gated request, or one of our own endpoints. What the gate left to the route is judged here:
+// the classes of paths that it must name.
+func (c *call) match() *denial {
+	p := c.table.find(&c.target)
+	var rt *served
+	var allowed Allow
+	if p != nil {
+		rt = p.method(c.r.Method)
+	}
+	if rt != nil {
+		allowed = rt.Allow
+	}
+	if refused := c.target.classes &^ allowed; refused != 0 {
+		return malformed("the path is of a kind that only a route with allow_path takes: [" + refused.String() + "]")
+	}
+	switch {
+	case p == nil:
+		return &denial{reason: authz.NoRoute, detail: "nothing is served at this path"}
+	case p.own != nil:
+		c.own = p.own
+		return nil
+	case rt == nil:
+		return &denial{reason: authz.MethodNotAllowed, detail: "this path takes " + p.allow(), allow: p.allow()}
+	}
+	c.route, c.fields.policy = rt, rt.charging.field
+	c.rec.API, c.rec.Route = rt.API.Name, rt.Match
+	if !rt.Public {
+		c.rec.Required = rt.Policy.Scopes.String()
+	}
+	var ok bool
+	if c.upstreamPath, ok = rt.upstreamPath(c.target.raw); !ok {
+		return malformed("the path does not start with the API's prefix")
+	}
+	return nil
+}

@@ -1,0 +1,114 @@
+// Package proxy is the gateway: the life of one request, from the bytes of its target to the upstream and back.
+//
+// Read ServeHTTP first. It takes a request through gate, match, authorize, limit and forward; each of them refuses by
+// returning a denial, and deny.go turns that into the response. The path that the gate has found canonical is one value,
+// used by all that follow: matched, authorized, limited, logged and forwarded.
+//
+// Some things net/http settles before any handler sees a request, and tests here hold it to them. Two Host headers, a
+// malformed header and an unknown Transfer-Encoding are refused. Content-Length beside Transfer-Encoding is dropped, and
+// obs-fold and bare LF are read as a space and a line end: the upstream gets one request, framed anew, and what follows
+// is never taken for another, because the response to a request with Transfer-Encoding closes the connection.
+package proxy
+
+import (
+	"net/http"
+	"net/http/httputil"
+
+	"gatehouse/internal/exchange"
+)
+
+// Gateway serves requests by one configuration. It is an http.Handler, safe for concurrent use, and immutable: a reload
+// makes another one.
+type Gateway struct {
+	o         Options
+	tables    *tables
+	upstreams map[string]*upstream // by scheme and host
+	proxy     *httputil.ReverseProxy
+}
+
+// New builds the route tables and takes over the upstream connections of o.Previous. Routes that overlap without one
+// being more specific, two routes for one method and path, and options that could not serve are errors. Once a Gateway is
+// no longer used, Retire it.
+func New(o Options) (*Gateway, error) {
+	if err := o.check(); err != nil {
+		return nil, err
+	}
+	o.setDefaults()
+	g := &Gateway{o: o, upstreams: map[string]*upstream{}}
+	g.proxy = newReverseProxy(o.Log)
+	var routes []*served
+	for _, rt := range o.Routes {
+		routes = append(routes, newServed(rt, g.upstreamOf(rt.API.Upstream), o.IdleTimeout))
+	}
+	var err error
+	if g.tables, err = newTables(&o, routes); err != nil {
+		return nil, err
+	}
+	for _, up := range g.upstreams {
+		up.holders.Add(1)
+	}
+	g.o.Previous = nil // or every Gateway there ever was would stay in memory
+	return g, nil
+}
+
+// Retire closes the idle connections to upstreams that no newer Gateway has taken over. Requests in flight end as they
+// began. Call it once.
+func (g *Gateway) Retire() {
+	for _, up := range g.upstreams {
+		if up.holders.Add(-1) == 0 {
+			up.transport.Load().CloseIdleConnections()
+		}
+	}
+}
+
+// ServeHTTP implements http.Handler. Whatever happens, the request's record is finished exactly once.
+func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	c := g.begin(w, r)
+	defer c.end()
+	if d := c.serve(); d != nil {
+		c.deny(d)
+	}
+}
+
+// serve takes the request through every step. The first refusal is the verdict. A route in observe mode lets through what
+// its token or its limits would have refused; the gate, routing, upgrades and the length of the body are not its to waive.
+func (c *call) serve() *denial {
+	if d := c.gate(); d != nil {
+		return d
+	}
+	if d := c.match(); d != nil {
+		return d
+	}
+	if c.own != nil {
+		c.serveOwn()
+		return nil
+	}
+	refused := c.authorize()
+	if refused != nil && !c.route.Observe {
+		return refused
+	}
+	if d := c.upgrade(); d != nil {
+		return d
+	}
+	if refused == nil {
+		refused = c.limit()
+		if refused != nil && !c.route.Observe {
+			return refused
+		}
+	}
+	if d := c.body(); d != nil {
+		return d
+	}
+	c.rec.Verdict = exchange.Allow
+	if refused != nil {
+		c.refuse(refused, exchange.WouldDeny)
+	}
+	c.forward()
+	return nil
+}
+
+// serveOwn hands the request to one of our own endpoints, which fills in what it knows of the record.
+func (c *call) serveOwn() {
+	c.stamp(c.w.Header())
+	c.own.ServeHTTP(&c.w, c.r.WithContext(exchange.NewContext(c.r.Context(), &c.rec)))
+}

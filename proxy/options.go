@@ -1,0 +1,155 @@
+package proxy
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strings"
+	"time"
+
+	"gatehouse/authz"
+	"gatehouse/internal/exchange"
+	"gatehouse/internal/ratelimit"
+)
+
+// Options are what a Gateway needs. Verifier, Revocations, Clients and Limiter are required wherever a route is not
+// public or has a limit; New says what is missing.
+type Options struct {
+	Routes []*Route
+	// Own are our own endpoints by exact path. They live on the host of PublicURL, or on every host when no API names
+	// one, and answer every method themselves.
+	Own       map[string]http.Handler
+	PublicURL *url.URL
+
+	Verifier    *authz.Verifier
+	Revocations authz.Revocations
+	Clients     authz.Clients
+	Limiter     *ratelimit.Limiter
+
+	// Sinks get the record of every request once its response has ended.
+	Sinks []exchange.Sink
+	// TrustedProxies are the peers whose X-Forwarded-* are believed. Empty: nobody's.
+	TrustedProxies []netip.Prefix
+	// IdleTimeout is the longest wait between bytes of a body, in either direction. Zero means a minute.
+	IdleTimeout time.Duration
+	Log         *slog.Logger     // nil: nothing is logged
+	Now         func() time.Time // nil: time.Now
+	// Previous is the Gateway that this one replaces: its upstream connections are kept. Nil at start.
+	Previous *Gateway
+}
+
+// API is what the routes of one API share.
+type API struct {
+	Name string
+	// Hosts are lower case, without port. Empty: the API serves the hosts that no API names.
+	Hosts []string
+	// StripPrefix is cut from the path before it goes to the upstream; "" cuts nothing.
+	StripPrefix string
+	// Upstream is http or https, with a host; its path is put in front.
+	Upstream *url.URL
+	// KeepHost forwards the client's Host instead of the upstream's.
+	KeepHost bool
+}
+
+// Route is a method and a path pattern with what they require. The zero values deny: a Policy without scopes is met by no
+// token, a MaxBody of 0 takes no body.
+type Route struct {
+	API *API
+	// Method is one method; "" serves what the path's other routes do not name. GET serves HEAD too.
+	Method string
+	// Pattern is a path in the words of http.ServeMux; Match is the route as the configuration writes it, for people.
+	Pattern, Match string
+	// Public routes read no token, and leave Authorization as it is.
+	Public bool
+	Policy authz.Policy
+	Limits []Limit
+	Cost   int64 // what one request charges to each limit
+	// Observe records what would have been refused, and lets it through.
+	Observe bool
+	// Timeout runs until the upstream's response headers. Zero means 30 s.
+	Timeout time.Duration
+	// MaxBody is the longest request body, in bytes.
+	MaxBody int64
+	// Streaming lifts the limit on the wait between bytes of a body.
+	Streaming bool
+	// Allow are the classes of unusual paths that this route takes.
+	Allow Allow
+	// KeepAuthorization forwards Authorization on a route that is not public.
+	KeepAuthorization bool
+}
+
+// Limit is one rate limit of a route, and whom it counts.
+type Limit struct {
+	Policy ratelimit.Policy
+	By     ratelimit.Kind
+}
+
+// Allow is a set of classes of paths that a route takes although they are often read in two ways. Zero: none.
+type Allow uint8
+
+// The classes.
+const (
+	AllowSlash       Allow = 1 << iota // %2f and %5c
+	AllowPercent                       // %25
+	AllowSemicolon                     // ; and %3b
+	AllowDoubleSlash                   // //
+)
+
+var allowNames = [...]string{"slash", "percent", "semicolon", "double_slash"}
+
+// ParseAllow returns the class with that name in the configuration, and 0 for any other name.
+func ParseAllow(name string) Allow {
+	for i, n := range allowNames {
+		if n == name {
+			return 1 << i
+		}
+	}
+	return 0
+}
+
+// String lists the classes as the configuration writes them.
+func (a Allow) String() string {
+	var names []string
+	for i, n := range allowNames {
+		if a&(1<<i) != 0 {
+			names = append(names, n)
+		}
+	}
+	return strings.Join(names, ", ")
+}
+
+// check refuses options that could not serve.
+func (o *Options) check() error {
+	if o.PublicURL == nil || o.PublicURL.Host == "" {
+		return errors.New("the gateway needs a public URL with a host")
+	}
+	for _, rt := range o.Routes {
+		if err := o.checkRoute(rt); err != nil {
+			return fmt.Errorf("route %q: %w", rt.Match, err)
+		}
+	}
+	return nil
+}
+
+func (o *Options) checkRoute(rt *Route) error {
+	if rt.API == nil || rt.API.Upstream == nil {
+		return errors.New("it needs an API with an upstream")
+	}
+	up := rt.API.Upstream
+	if up.Scheme != "http" && up.Scheme != "https" || up.Host == "" || up.RawQuery != "" {
+		return fmt.Errorf("upstream %q: wanted http or https, a host and no query", up.Redacted())
+	}
+	if !rt.Public && (o.Verifier == nil || o.Revocations == nil || o.Clients == nil) {
+		return errors.New("it checks tokens, which needs a verifier, revocations and clients")
+	}
+	if len(rt.Limits) > 0 && o.Limiter == nil {
+		return errors.New("it has a limit, which needs a limiter")
+	}
+	if rt.Method == http.MethodConnect || rt.Method == http.MethodTrace {
+		return fmt.Errorf("method %s is served on no route", rt.Method)
+	}
+	return nil
+}
