@@ -78,9 +78,7 @@ func newRoot() *cobra.Command {
 	root.SetFlagErrorFunc(usage)
 	root.PersistentFlags().StringP("config", "c", "", "configuration file (GATEHOUSE_CONFIG; else ./config.yaml, else /etc/gatehouse/config.yaml)")
 	root.AddCommand(newDev(), newRun(), newCheck(), newClient(), newToken(), newHealthcheck(), newVersion())
-	for _, c := range root.Commands() {
-		asUsage(c)
-	}
+	asUsage(root)
 	return root
 }
 

@@ -273,14 +273,14 @@ func TestReload(t *testing.T) {
 	s.extra = "      - match: GET /new\n        scopes: [orders:raed]\n"
 	s.write()
 	status, body := n.adminBody("POST", "/api/v1/reload")
-	if status != 422 || !strings.Contains(body, `"line":29`) || !strings.Contains(body, `did you mean \"orders:read\"`) {
+	if status != 422 || !strings.Contains(body, `"line":26`) || !strings.Contains(body, `did you mean \"orders:read\"`) {
 		t.Errorf("broken reload: %d %s", status, body)
 	}
 	if _, metrics := n.adminBody("GET", "/metrics"); !strings.Contains(metrics, "gatehouse_config_last_reload_successful 0") {
 		t.Error("the metric does not say that the reload was refused")
 	}
 	eventually(t, 5*time.Second, "the log tells of the refusal with its position", func() bool {
-		return strings.Contains(n.log.String(), "reload refused") && strings.Contains(n.log.String(), "config.yaml:29:")
+		return strings.Contains(n.log.String(), "reload refused") && strings.Contains(n.log.String(), "config.yaml:26:")
 	})
 	if r := n.call("GET", "/new", bearer); r.status != 404 {
 		t.Errorf("/new gave %d after a refused reload", r.status)

@@ -2,7 +2,10 @@ package ratelimit
 
 import (
 	"context"
+	"fmt"
 	"regexp"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -185,5 +188,44 @@ func TestAKeyOfAnotherType(t *testing.T) {
 	}
 	if st := l.fleet.redis.Stats(); st.Open || st.Errors["script"] != 20 {
 		t.Errorf("Stats() = %+v, wanted 20 script errors and a closed breaker", st)
+	}
+}
+
+// However many requests come at once, all of them are answered by Redis, and none falls back.
+func TestACrowdIsAnsweredByRedis(t *testing.T) {
+	s := redistest.Start(t)
+	c := redisx.Open(redisx.Options{Addrs: []string{s.Addr()}, Prefix: "gh", Budget: 10 * time.Second})
+	defer c.Close()
+	l := New(Options{Redis: c})
+	p := &Policy{Name: "crowd", Requests: 100, Per: time.Hour, Burst: 100, OnError: Closed}
+	var passed, refused, other atomic.Int64
+	var wg sync.WaitGroup
+	for i := range 1000 {
+		wg.Go(func() {
+			charges := []Charge{{Subject: Subject{Kind: ByClient, Issuer: "local", Value: "one"}, Policies: []*Policy{p}}}
+			if i%2 == 1 { // other subjects, in the same round trips
+				charges[0].Subject.Value = fmt.Sprint(i)
+			}
+			d := l.Check(context.Background(), charges, 1)
+			switch {
+			case d.Source != Redis:
+				other.Add(1)
+			case i%2 == 1:
+				if !d.OK {
+					t.Errorf("subject %d was refused", i)
+				}
+			case d.OK:
+				passed.Add(1)
+			default:
+				refused.Add(1)
+			}
+		})
+	}
+	wg.Wait()
+	if passed.Load() != 100 || refused.Load() != 400 || other.Load() != 0 {
+		t.Errorf("passed %d, refused %d, without Redis %d; want 100, 400, 0", passed.Load(), refused.Load(), other.Load())
+	}
+	if conns := c.Stats().Conns; conns > 4 {
+		t.Errorf("a crowd of 1000 opened %d connections", conns)
 	}
 }

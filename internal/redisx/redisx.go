@@ -122,26 +122,76 @@ func (c *Client) Close() error {
 // and the call is sent once more; nothing else is ever repeated, since a call that timed out may have happened. With the
 // breaker open the command's error is ErrOpen at once.
 func (c *Client) Run(ctx context.Context, s *Script, keys []string, args ...any) *redis.Cmd {
-	if c.breaker.isOpen() {
-		refused := redis.NewCmd(ctx)
-		refused.SetErr(ErrOpen)
-		return refused
-	}
-	cmd := c.evalSHA(ctx, s, keys, args)
-	if !errors.Is(cmd.Err(), context.Canceled) { // the caller's doing, which says nothing of Redis
-		c.breaker.report(time.Now(), feeds(cmd.Err()))
-	}
-	return cmd
+	return c.RunAll(ctx, s, []Call{{keys, args}})[0]
 }
 
-func (c *Client) evalSHA(ctx context.Context, s *Script, keys []string, args []any) *redis.Cmd {
-	cmd := c.cmd.EvalSha(ctx, s.sha, keys, args...)
-	if !redis.HasErrorPrefix(cmd.Err(), "NOSCRIPT") {
-		return cmd
+// Call is one run of a script: its keys, all of one hash slot, and its arguments.
+type Call struct {
+	Keys []string
+	Args []any
+}
+
+// RunAll is Run for several calls in one round trip. Each has its own result, in the order of the calls; to the breaker
+// they are one.
+func (c *Client) RunAll(ctx context.Context, s *Script, calls []Call) []*redis.Cmd {
+	if c.breaker.isOpen() {
+		return refuse(ctx, len(calls))
+	}
+	results := c.evalSHA(ctx, s, calls)
+	failed := false
+	for _, r := range results {
+		if errors.Is(r.Err(), context.Canceled) { // the caller's doing, which says nothing of Redis
+			return results
+		}
+		failed = failed || feeds(r.Err())
+	}
+	c.breaker.report(time.Now(), failed)
+	return results
+}
+
+func refuse(ctx context.Context, n int) []*redis.Cmd {
+	refused := make([]*redis.Cmd, n)
+	for i := range refused {
+		refused[i] = redis.NewCmd(ctx)
+		refused[i].SetErr(ErrOpen)
+	}
+	return refused
+}
+
+// evalSHA sends the calls, and those again that met a server without the script.
+func (c *Client) evalSHA(ctx context.Context, s *Script, calls []Call) []*redis.Cmd {
+	results := c.send(ctx, s, calls)
+	var again []Call
+	var at []int
+	for i, r := range results {
+		if redis.HasErrorPrefix(r.Err(), "NOSCRIPT") {
+			again, at = append(again, calls[i]), append(at, i)
+		}
+	}
+	if len(again) == 0 {
+		return results
 	}
 	if err := c.cmd.ScriptLoad(ctx, s.source).Err(); err != nil {
-		cmd.SetErr(err)
-		return cmd
+		for _, i := range at {
+			results[i].SetErr(err)
+		}
+		return results
 	}
-	return c.cmd.EvalSha(ctx, s.sha, keys, args...)
+	for i, r := range c.send(ctx, s, again) {
+		results[at[i]] = r
+	}
+	return results
+}
+
+func (c *Client) send(ctx context.Context, s *Script, calls []Call) []*redis.Cmd {
+	if len(calls) == 1 {
+		return []*redis.Cmd{c.cmd.EvalSha(ctx, s.sha, calls[0].Keys, calls[0].Args...)}
+	}
+	results := make([]*redis.Cmd, len(calls))
+	pipe := c.cmd.Pipeline()
+	for i, call := range calls {
+		results[i] = pipe.EvalSha(ctx, s.sha, call.Keys, call.Args...)
+	}
+	_, _ = pipe.Exec(ctx) // each result has its own error
+	return results
 }
