@@ -7,10 +7,11 @@
 package config
 
 import (
-	"gatehouse/internal/secret"
 	"net/netip"
 	"net/url"
 	"time"
+
+	"gatehouse/internal/secret"
 )
 
 // Config is everything that the two files say, with defaults filled in. It is not changed after Load returns it,
@@ -35,12 +36,15 @@ type Config struct {
 	// Clients are sorted by id.
 	Clients []Client
 	Log     Log
+
+	places map[string]node // where each key that needs a restart stands
 }
 
 // Pos is a place in a file. Line and Col count from 1; Col counts characters.
 type Pos struct {
-	File      string
-	Line, Col int
+	File string `json:"file"`
+	Line int    `json:"line"` // 0: the file as a whole
+	Col  int    `json:"col"`
 }
 
 // Server is the public listener.

@@ -1,0 +1,197 @@
+package config
+
+import (
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+)
+
+type rawClients struct {
+	version val[int64]
+	clients val[[]entry[*rawClient]]
+}
+
+// clientsForm is the whole language of clients.yaml.
+var clientsForm = object(
+	is("version", aVersion, func(c *rawClients) *val[int64] { return &c.version }).must(),
+	is("clients", mapOf(clientForm, checkClientID), func(c *rawClients) *val[[]entry[*rawClient]] { return &c.clients }),
+)
+
+type rawClient struct {
+	grants     val[[]entry[[]val[string]]]
+	grantTypes val[[]val[string]]
+	auth       val[string]
+	secrets    val[[]val[*rawSecret]]
+	ttl        val[time.Duration]
+	disabled   val[bool]
+}
+
+var clientForm = object(
+	is("grants", mapOf(list(aScope), checkAny), func(c *rawClient) *val[[]entry[[]val[string]]] { return &c.grants }),
+	is("grant_types", list(word([]string{"client_credentials"})), func(c *rawClient) *val[[]val[string]] { return &c.grantTypes }),
+	is("auth", word([]string{"client_secret_basic", "client_secret_post"}, "private_key_jwt", "tls_client_auth", "self_signed_tls_client_auth"),
+		func(c *rawClient) *val[string] { return &c.auth }),
+	is("secrets", list(secretForm), func(c *rawClient) *val[[]val[*rawSecret]] { return &c.secrets }),
+	is("ttl", aTTL, func(c *rawClient) *val[time.Duration] { return &c.ttl }),
+	is("disabled", aBool, func(c *rawClient) *val[bool] { return &c.disabled }),
+	later[rawClient]("jwks_file"),
+	later[rawClient]("jwks_uri"),
+	later[rawClient]("assertion_algorithms"),
+	later[rawClient]("tls_subject"),
+	later[rawClient]("quota"),
+	later[rawClient]("rate_limit"),
+	later[rawClient]("introspect", "[]"),
+)
+
+type rawSecret struct {
+	sha256    val[[32]byte]
+	notBefore val[time.Time]
+	notAfter  val[time.Time]
+	created   val[string]
+	note      val[string]
+}
+
+var secretForm = object(
+	is("sha256", aHash, func(s *rawSecret) *val[[32]byte] { return &s.sha256 }).must(),
+	is("not_before", aTime, func(s *rawSecret) *val[time.Time] { return &s.notBefore }),
+	is("not_after", aTime, func(s *rawSecret) *val[time.Time] { return &s.notAfter }),
+	is("created", aNote, func(s *rawSecret) *val[string] { return &s.created }),
+	is("note", aNote, func(s *rawSecret) *val[string] { return &s.note }),
+	later[rawSecret]("argon2id"),
+)
+
+var clientIDText = regexp.MustCompile(`^[\x21-\x7E]([\x20-\x7E]{0,126}[\x21-\x7E])?$`)
+
+// checkClientID says what is wrong with a client's id, if anything: it is 1 to 128 printable ASCII characters, and
+// neither starts nor ends with a space.
+func checkClientID(id string) error {
+	if !clientIDText.MatchString(id) {
+		return fmt.Errorf("%q is not a client id — 1 to 128 printable ASCII characters, no space at either end", clipText(id))
+	}
+	return nil
+}
+
+// checkAny takes every name: whether the API exists is seen once all are known.
+func checkAny(string) error { return nil }
+
+var hashText = regexp.MustCompile(`^[0-9a-f]{64}$`)
+
+// aHash is 64 lower-case hex digits, whatever YAML takes them for.
+var aHash = form[[32]byte]{shape{kind: "SHA-256"}, func(r *reader, n node) (out [32]byte, ok bool) {
+	s, _, ok := r.scalar(n, "a SHA-256")
+	if !ok {
+		return out, false
+	}
+	if !hashText.MatchString(s) {
+		if strings.HasPrefix(n.Value, "gatecs_") {
+			n.hide()
+			r.fail(n, "a secret never stands in the file — write its SHA-256: printf %%s \"$SECRET\" | sha256sum")
+		} else {
+			r.fail(n, "expected the SHA-256 of the whole secret in 64 lower-case hex digits, got %s", notHex(s))
+		}
+		return out, false
+	}
+	_, err := hex.Decode(out[:], []byte(s))
+	return out, err == nil
+}}
+
+func notHex(s string) string {
+	if len(s) != 64 {
+		return plural(len(s), "character")
+	}
+	return "others among 64 characters"
+}
+
+var aTime = parsed("time", func(s string) (time.Time, error) {
+	t, err := time.Parse(time.RFC3339, s)
+	if err != nil {
+		return t, errors.New("expected a time as in RFC 3339 — such as 2027-01-31T12:00:00Z")
+	}
+	return t, nil
+})
+
+// readClients reads the clients file. It returns nil where it can't be read.
+func (r *reader) readClients(x val[string]) *rawClients {
+	if !x.set {
+		return nil
+	}
+	path := near(x.at, x.v)
+	content, err := r.files.file(path, maxFile)
+	if err != nil {
+		r.fail(x.at, "%v — create it, with version: 1 in it", err)
+		return nil
+	}
+	root, ok := r.parse(path, content)
+	if !ok {
+		return nil
+	}
+	raw, _ := clientsForm.read(r, root)
+	return raw
+}
+
+func (r *reader) buildClients(c *Config, raw *rawClients, apis []entry[*rawAPI]) {
+	if raw == nil {
+		return
+	}
+	known := make(map[string]int, len(apis))
+	for i, e := range apis {
+		known[e.name] = i
+	}
+	for _, e := range raw.clients.v {
+		if e.set {
+			c.Clients = append(c.Clients, r.buildClient(e, c, apis, known))
+		}
+	}
+	slices.SortFunc(c.Clients, func(a, b Client) int { return strings.Compare(a.ID, b.ID) })
+}
+
+func (r *reader) buildClient(e entry[*rawClient], c *Config, apis []entry[*rawAPI], known map[string]int) Client {
+	raw := e.v
+	out := Client{
+		ID:         e.name,
+		Pos:        e.key.pos(),
+		Grants:     make(map[string][]string),
+		GrantTypes: []string{"client_credentials"},
+		Auth:       raw.auth.v,
+		TTL:        raw.ttl.v,
+		Disabled:   raw.disabled.v,
+	}
+	if raw.grantTypes.set {
+		out.GrantTypes = plainList(raw.grantTypes)
+	}
+	longest := time.Duration(0)
+	for _, g := range raw.grants.v {
+		i, ok := known[g.name]
+		if !ok {
+			r.fail(g.key, "unknown API %q%s", clipText(g.name), didYouMean(g.name, maps.Keys(known)))
+			continue
+		}
+		longest = max(longest, c.APIs[i].TTL)
+		for _, s := range g.v {
+			r.checkDeclared(s, apis[i].v, &c.APIs[i])
+		}
+		out.Grants[g.name] = plainList(g.val)
+	}
+	if raw.ttl.set && len(out.Grants) > 0 && raw.ttl.v > longest {
+		r.warn(raw.ttl.at, "has no effect: a client's ttl may only shorten, and its APIs' is at most %s", short(longest))
+	}
+	for _, s := range raw.secrets.v {
+		out.Secrets = append(out.Secrets, r.buildSecret(s.v))
+	}
+	if len(out.Secrets) == 0 && !out.Disabled {
+		r.warn(e.key, "client %q has no credential, so that it can't get a token — add a secret, or disable it", e.name)
+	}
+	return out
+}
+
+func (r *reader) buildSecret(raw *rawSecret) ClientSecret {
+	if raw.notBefore.set && raw.notAfter.set && !raw.notAfter.v.After(raw.notBefore.v) {
+		r.fail(raw.notAfter.at, "is not after not_before, so that the secret is never good")
+	}
+	return ClientSecret{SHA256: raw.sha256.v, NotBefore: raw.notBefore.v, NotAfter: raw.notAfter.v}
+}

@@ -1,0 +1,268 @@
+package config
+
+import (
+	"math"
+	"net/netip"
+	"net/url"
+	"time"
+)
+
+// The tables below are the whole language of config.yaml: a key that is not here is an error. Defaults are filled in
+// where the raw values become a Config.
+
+type rawConfig struct {
+	version     val[int64]
+	server      val[*rawServer]
+	admin       val[*rawAdmin]
+	state       val[*rawState]
+	tokens      val[*rawTokens]
+	revocation  val[*rawRevocation]
+	clientsFile val[string]
+	apisDir     val[string]
+	defaults    val[*rawDefaults]
+	apis        val[[]entry[*rawAPI]]
+	log         val[*rawLog]
+}
+
+var configForm = object(
+	is("version", aVersion, func(c *rawConfig) *val[int64] { return &c.version }).must(),
+	is("server", serverForm, func(c *rawConfig) *val[*rawServer] { return &c.server }).must(),
+	is("admin", adminForm, func(c *rawConfig) *val[*rawAdmin] { return &c.admin }),
+	is("state", stateForm, func(c *rawConfig) *val[*rawState] { return &c.state }),
+	is("tokens", tokensForm, func(c *rawConfig) *val[*rawTokens] { return &c.tokens }),
+	is("revocation", revocationForm, func(c *rawConfig) *val[*rawRevocation] { return &c.revocation }),
+	is("clients_file", aFile, func(c *rawConfig) *val[string] { return &c.clientsFile }).must(),
+	is("apis_dir", aFile, func(c *rawConfig) *val[string] { return &c.apisDir }),
+	is("defaults", defaultsForm, func(c *rawConfig) *val[*rawDefaults] { return &c.defaults }),
+	is("apis", apisForm, func(c *rawConfig) *val[[]entry[*rawAPI]] { return &c.apis }),
+	is("log", logForm, func(c *rawConfig) *val[*rawLog] { return &c.log }),
+	later[rawConfig]("issuers"),
+)
+
+type rawServer struct {
+	listen         val[string]
+	publicURL      val[publicURL]
+	insecureHTTP   val[bool]
+	trustedProxies val[[]val[netip.Prefix]]
+	idleTimeout    val[time.Duration]
+	maxHeaderBytes val[int64]
+	drain          val[time.Duration]
+}
+
+var serverForm = object(
+	is("listen", aListen, func(s *rawServer) *val[string] { return &s.listen }).must(),
+	is("public_url", aPublicURL, func(s *rawServer) *val[publicURL] { return &s.publicURL }).must(),
+	is("insecure_http", aBool, func(s *rawServer) *val[bool] { return &s.insecureHTTP }),
+	is("trusted_proxies", list(aPrefix), func(s *rawServer) *val[[]val[netip.Prefix]] { return &s.trustedProxies }),
+	is("idle_timeout", aDuration, func(s *rawServer) *val[time.Duration] { return &s.idleTimeout }),
+	is("max_header_bytes", size(4<<10, 16<<20), func(s *rawServer) *val[int64] { return &s.maxHeaderBytes }),
+	is("drain", aDuration, func(s *rawServer) *val[time.Duration] { return &s.drain }),
+	later[rawServer]("tls"),
+	later[rawServer]("h2c", "false"),
+)
+
+type rawAdmin struct {
+	listen    val[string]
+	tokenFile val[string]
+	hosts     val[[]val[string]]
+	pprof     val[bool]
+}
+
+var adminForm = object(
+	is("listen", anAdminListen, func(a *rawAdmin) *val[string] { return &a.listen }),
+	is("token_file", aFile, func(a *rawAdmin) *val[string] { return &a.tokenFile }),
+	is("hosts", list(aHost), func(a *rawAdmin) *val[[]val[string]] { return &a.hosts }),
+	is("pprof", aBool, func(a *rawAdmin) *val[bool] { return &a.pprof }),
+)
+
+type rawState struct {
+	dir   val[string]
+	redis val[*rawRedis]
+}
+
+var stateForm = object(
+	is("dir", aFile, func(s *rawState) *val[string] { return &s.dir }),
+	is("redis", redisForm, func(s *rawState) *val[*rawRedis] { return &s.redis }),
+)
+
+type rawRedis struct {
+	mode         val[string]
+	addrs        val[[]val[string]]
+	username     val[string]
+	password     val[string]
+	passwordFile val[string]
+	tls          val[*rawRedisTLS]
+	prefix       val[string]
+	budget       val[time.Duration]
+}
+
+type rawRedisTLS struct{ caFile val[string] }
+
+var redisForm = object(
+	is("mode", word([]string{"standalone"}, "sentinel", "cluster"), func(s *rawRedis) *val[string] { return &s.mode }),
+	is("addrs", some(aHostPort), func(s *rawRedis) *val[[]val[string]] { return &s.addrs }),
+	is("username", aText, func(s *rawRedis) *val[string] { return &s.username }),
+	is("password", aPassword, func(s *rawRedis) *val[string] { return &s.password }),
+	is("password_file", aFile, func(s *rawRedis) *val[string] { return &s.passwordFile }),
+	is("tls", object(
+		is("ca_file", aFile, func(t *rawRedisTLS) *val[string] { return &t.caFile }),
+	), func(s *rawRedis) *val[*rawRedisTLS] { return &s.tls }),
+	is("prefix", aPrefixName, func(s *rawRedis) *val[string] { return &s.prefix }),
+	is("budget", durationOf(time.Millisecond, 10*time.Second), func(s *rawRedis) *val[time.Duration] { return &s.budget }),
+	later[rawRedis]("master_name"),
+)
+
+type rawTokens struct {
+	ttl       val[time.Duration]
+	algorithm val[string]
+	keyDir    val[string]
+	signing   val[[]entry[string]]
+}
+
+var (
+	algorithms = []string{"ES256", "RS256", "PS256", "EdDSA"}
+	aTTL       = durationOf(time.Second, 24*time.Hour)
+	tokensForm = object(
+		is("ttl", aTTL, func(t *rawTokens) *val[time.Duration] { return &t.ttl }),
+		is("algorithm", word(algorithms), func(t *rawTokens) *val[string] { return &t.algorithm }),
+		is("key_dir", aFile, func(t *rawTokens) *val[string] { return &t.keyDir }),
+		is("signing", mapOf(aFile, checkAlgorithm), func(t *rawTokens) *val[[]entry[string]] { return &t.signing }),
+		later[rawTokens]("ring_key_file"),
+		later[rawTokens]("rotation"),
+		later[rawTokens]("lockout"),
+	)
+)
+
+type rawRevocation struct {
+	maxStaleness val[time.Duration]
+	onStale      val[string]
+}
+
+var revocationForm = object(
+	is("max_staleness", aDuration, func(v *rawRevocation) *val[time.Duration] { return &v.maxStaleness }),
+	is("on_stale", word([]string{"deny", "allow"}), func(v *rawRevocation) *val[string] { return &v.onStale }),
+)
+
+// rawDefaults are what an API takes that does not say: the same keys, of the same forms.
+type rawDefaults struct {
+	timeout   val[time.Duration]
+	maxBody   val[int64]
+	rateLimit val[[]*rawLimit]
+	forward   val[*rawForward]
+}
+
+var defaultsForm = object(
+	is("timeout", aDuration, func(d *rawDefaults) *val[time.Duration] { return &d.timeout }),
+	is("max_body", aBodySize, func(d *rawDefaults) *val[int64] { return &d.maxBody }),
+	is("rate_limit", limitsForm, func(d *rawDefaults) *val[[]*rawLimit] { return &d.rateLimit }),
+	is("forward", forwardForm, func(d *rawDefaults) *val[*rawForward] { return &d.forward }),
+	later[rawDefaults]("health"),
+	later[rawDefaults]("retry"),
+	later[rawDefaults]("cors"),
+)
+
+var aBodySize = size(1, math.MaxInt64)
+
+type rawForward struct {
+	authorization val[string]
+	host          val[string]
+}
+
+var forwardForm = object(
+	is("authorization", word([]string{"strip", "keep"}, "mint"), func(f *rawForward) *val[string] { return &f.authorization }),
+	is("host", word([]string{"upstream", "keep"}), func(f *rawForward) *val[string] { return &f.host }),
+)
+
+type rawAPI struct {
+	rawDefaults
+	audience    val[string]
+	upstream    val[*url.URL]
+	scopes      val[[]entry[string]]
+	algorithm   val[string]
+	ttl         val[time.Duration]
+	dialect     val[string]
+	scopePolicy val[string]
+	issuers     val[[]val[string]]
+	mode        val[string]
+	revocation  val[*rawRevocation]
+	hosts       val[[]val[string]]
+	stripPrefix val[string]
+	routes      val[[]val[*rawRoute]]
+}
+
+var (
+	apisForm = mapOf(apiForm, checkName)
+	apiForm  = object(
+		is("audience", anAudience, func(a *rawAPI) *val[string] { return &a.audience }).must(),
+		is("upstream", anUpstream, func(a *rawAPI) *val[*url.URL] { return &a.upstream }).must(),
+		is("scopes", mapOf(anyText, checkScope), func(a *rawAPI) *val[[]entry[string]] { return &a.scopes }),
+		is("algorithm", word(algorithms), func(a *rawAPI) *val[string] { return &a.algorithm }),
+		is("ttl", aTTL, func(a *rawAPI) *val[time.Duration] { return &a.ttl }),
+		is("dialect", word([]string{"rfc9068", "auth0"}), func(a *rawAPI) *val[string] { return &a.dialect }),
+		is("scope_policy", word([]string{"refuse", "narrow"}), func(a *rawAPI) *val[string] { return &a.scopePolicy }),
+		is("issuers", some(anIssuerName), func(a *rawAPI) *val[[]val[string]] { return &a.issuers }),
+		is("mode", aMode, func(a *rawAPI) *val[string] { return &a.mode }),
+		is("revocation", revocationForm, func(a *rawAPI) *val[*rawRevocation] { return &a.revocation }),
+		is("hosts", some(aHost), func(a *rawAPI) *val[[]val[string]] { return &a.hosts }),
+		is("strip_prefix", textIs("path", checkStripPrefix), func(a *rawAPI) *val[string] { return &a.stripPrefix }),
+		orNull("rate_limit", limitsForm, func(a *rawAPI) *val[[]*rawLimit] { return &a.rateLimit }),
+		orNull("timeout", aDuration, func(a *rawAPI) *val[time.Duration] { return &a.timeout }),
+		orNull("max_body", aBodySize, func(a *rawAPI) *val[int64] { return &a.maxBody }),
+		orNull("forward", forwardForm, func(a *rawAPI) *val[*rawForward] { return &a.forward }),
+		is("routes", some(routeForm), func(a *rawAPI) *val[[]val[*rawRoute]] { return &a.routes }).must(),
+		later[rawAPI]("upstreams"),
+		later[rawAPI]("balance", "round_robin"),
+		later[rawAPI]("upstream_tls"),
+		later[rawAPI]("upstream_protocol", "http1"),
+		later[rawAPI]("health", "null"),
+		later[rawAPI]("breaker"),
+		later[rawAPI]("retry", "null"),
+		later[rawAPI]("cors", "null"),
+		later[rawAPI]("claims"),
+		later[rawAPI]("hook"),
+	)
+	aMode = word([]string{"enforce", "observe"})
+)
+
+type rawRoute struct {
+	match     val[pattern]
+	scopes    val[scopeRule]
+	auth      val[string]
+	mode      val[string]
+	timeout   val[time.Duration]
+	maxBody   val[int64]
+	cost      val[int64]
+	streaming val[bool]
+	allowPath val[[]val[string]]
+	rateLimit val[[]*rawLimit]
+}
+
+var routeForm = object(
+	is("match", aMatch, func(t *rawRoute) *val[pattern] { return &t.match }).must(),
+	is("scopes", aScopeRule, func(t *rawRoute) *val[scopeRule] { return &t.scopes }),
+	is("auth", word([]string{"token", "public"}), func(t *rawRoute) *val[string] { return &t.auth }),
+	is("mode", aMode, func(t *rawRoute) *val[string] { return &t.mode }),
+	is("timeout", aDuration, func(t *rawRoute) *val[time.Duration] { return &t.timeout }),
+	is("max_body", aBodySize, func(t *rawRoute) *val[int64] { return &t.maxBody }),
+	is("cost", whole(0, maxRequests), func(t *rawRoute) *val[int64] { return &t.cost }),
+	is("streaming", aBool, func(t *rawRoute) *val[bool] { return &t.streaming }),
+	is("allow_path", list(word([]string{"slash", "percent", "semicolon", "double_slash"})),
+		func(t *rawRoute) *val[[]val[string]] { return &t.allowPath }),
+	is("rate_limit", limitsForm, func(t *rawRoute) *val[[]*rawLimit] { return &t.rateLimit }),
+	later[rawRoute]("upgrade", "[]"),
+)
+
+type rawLog struct {
+	level  val[string]
+	format val[string]
+}
+
+var logForm = object(
+	is("level", word([]string{"debug", "info", "warn", "error"}), func(l *rawLog) *val[string] { return &l.level }),
+	is("format", word([]string{"json", "text"}), func(l *rawLog) *val[string] { return &l.format }),
+)
+
+// extraForm is a file of apis_dir.
+var extraForm = object(
+	is("apis", apisForm, func(c *rawConfig) *val[[]entry[*rawAPI]] { return &c.apis }).must(),
+)

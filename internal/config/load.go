@@ -1,0 +1,134 @@
+package config
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// Options is what Load takes from its surroundings.
+type Options struct {
+	// Getenv looks up an environment variable. Nil is os.LookupEnv.
+	Getenv func(name string) (value string, set bool)
+}
+
+// Load reads config.yaml at path, and the clients file, the apis_dir and the secrets that it names. What is wrong is
+// reported all at once, as Errors. Files are named in problems as path names them: relative where it is relative.
+func Load(path string, o Options) (*Config, error) {
+	r := newReader(o)
+	c := r.load(path)
+	if len(r.problems) > 0 {
+		return nil, Errors(r.problems.sorted())
+	}
+	c.Hash = r.files.hash()
+	c.Watched = r.files.named
+	c.Warnings = r.warnings.sorted()
+	return c, nil
+}
+
+func newReader(o Options) *reader {
+	if o.Getenv == nil {
+		o.Getenv = os.LookupEnv
+	}
+	return &reader{getenv: o.Getenv, files: watch{sums: make(map[string][32]byte)}}
+}
+
+// ClientsFile is the clients file that config.yaml at path names, whether or not it exists. The rest of config.yaml is
+// not judged.
+func ClientsFile(path string, o Options) (string, error) {
+	r := newReader(o)
+	if _, raw := r.readConfig(path); raw != nil && raw.clientsFile.set {
+		return near(raw.clientsFile.at, raw.clientsFile.v), nil
+	}
+	return "", Errors(r.problems.sorted())
+}
+
+// readConfig returns nil where config.yaml can't be read at all.
+func (r *reader) readConfig(path string) (node, *rawConfig) {
+	content, err := r.files.file(path, maxFile)
+	if err != nil {
+		r.add(&document{name: path}, 0, 0, err.Error())
+		return node{}, nil
+	}
+	root, ok := r.parse(path, content)
+	if !ok {
+		return node{}, nil
+	}
+	raw, _ := configForm.read(r, root)
+	return root, raw
+}
+
+// load returns nil where config.yaml can't be read at all. What it returns counts only where no problem was found.
+func (r *reader) load(path string) *Config {
+	root, raw := r.readConfig(path)
+	if raw == nil {
+		return nil
+	}
+	apis := r.allAPIs(root, raw)
+	c := &Config{File: path, places: make(map[string]node)}
+	r.buildServer(c, raw)
+	r.buildAdmin(c, raw)
+	r.buildState(c, raw)
+	r.buildTokens(c, raw)
+	c.Revocation = revocationOf(raw.revocation, Revocation{MaxStaleness: defaultStaleness})
+	c.Log = Log{Level: "info", Format: "json"}
+	if l := raw.log.v; l != nil {
+		c.Log = Log{Level: l.level.or("info"), Format: l.format.or("json")}
+	}
+	r.buildAPIs(c, raw, apis)
+	r.buildClients(c, r.readClients(raw.clientsFile), apis)
+	c.remember(root, raw)
+	return c
+}
+
+// allAPIs are the APIs of config.yaml and of the files in apis_dir, sorted by name.
+func (r *reader) allAPIs(root node, raw *rawConfig) []entry[*rawAPI] {
+	all := slices.Clone(raw.apis.v)
+	if raw.apisDir.set {
+		all = append(all, r.readAPIsDir(raw.apisDir)...)
+	}
+	first := make(map[string]node)
+	var out []entry[*rawAPI]
+	for _, e := range all {
+		if other, twice := first[e.name]; twice {
+			r.fail(e.key, "API %q is set twice — first set at %s", e.name, other.ref())
+			continue
+		}
+		first[e.name] = e.key
+		if e.set {
+			out = append(out, e)
+		}
+	}
+	if len(all) == 0 && (!raw.apis.present() || raw.apis.set && len(raw.apis.at.Content) == 0) {
+		r.fail(root, "no API is declared — add one under apis, or name an apis_dir that holds one")
+	}
+	slices.SortFunc(out, func(a, b entry[*rawAPI]) int { return strings.Compare(a.name, b.name) })
+	return out
+}
+
+func (r *reader) readAPIsDir(x val[string]) []entry[*rawAPI] {
+	dir := near(x.at, x.v)
+	files, err := r.files.dir(dir)
+	if err != nil {
+		r.fail(x.at, "%v", err)
+		return nil
+	}
+	var out []entry[*rawAPI]
+	for _, f := range files {
+		content, err := r.files.read(f, maxFile)
+		if ext := filepath.Ext(f); ext != ".yaml" && ext != ".yml" {
+			continue
+		}
+		if err != nil {
+			r.fail(x.at, "%v", err)
+			continue
+		}
+		if root, ok := r.parse(f, content); ok {
+			if extra, ok := extraForm.read(r, root); ok {
+				out = append(out, extra.apis.v...)
+			}
+		}
+	}
+	return out
+}

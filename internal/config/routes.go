@@ -1,0 +1,142 @@
+package config
+
+import (
+	"fmt"
+	"net/http"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// A host's table says which paths its routes take. Overlaps are found by http.ServeMux itself, which the gateway matches
+// with: whatever loads here can be registered there.
+type hostTable struct {
+	mux   *http.ServeMux
+	paths map[string]*pathRoutes // by shape
+}
+
+// pathRoutes are the routes of one path: one for each method, and one at most for the methods that none names.
+type pathRoutes struct {
+	first   val[pattern]
+	methods map[string]val[pattern]
+}
+
+// routeTables checks the routes of all APIs against each other and against our own endpoints.
+func (r *reader) routeTables(apis []*rawAPI, public val[publicURL]) {
+	tables := make(map[string]*hostTable)
+	reported := make(map[[2]Pos]bool) // two APIs may meet on several hosts; one report is enough
+	for _, a := range apis {
+		hosts := []string{""} // the hosts that nobody names
+		if a.hosts.set {
+			hosts = plainList(a.hosts)
+		}
+		for _, host := range hosts {
+			t := tables[host]
+			if t == nil {
+				t = &hostTable{http.NewServeMux(), make(map[string]*pathRoutes)}
+				tables[host] = t
+			}
+			for _, route := range a.routes.v {
+				if route.v.match.set {
+					t.add(r, route.v.match, reported)
+				}
+			}
+		}
+	}
+	if public.set {
+		r.ownPaths(apis, public.v)
+	}
+}
+
+func (t *hostTable) add(r *reader, m val[pattern], reported map[[2]Pos]bool) {
+	shape := shapeOf(m.v.path)
+	known := t.paths[shape]
+	if known == nil {
+		known = &pathRoutes{m, make(map[string]val[pattern])}
+		if other, example := t.register(m.v.path); other != "" {
+			first := t.paths[shapeOf(other)].first
+			if key := [2]Pos{first.at.pos(), m.at.pos()}; !reported[key] {
+				reported[key] = true
+				r.fail(m.at, "%q overlaps %q (%s): both match %s and neither is more specific — make one more specific, or name the hosts",
+					m.v.path, first.v.path, first.at.ref(), example)
+			}
+			return
+		}
+		t.paths[shape] = known
+	}
+	first, twice := known.methods[m.v.method]
+	if !twice {
+		known.methods[m.v.method] = m
+		return
+	}
+	key := [2]Pos{first.at.pos(), m.at.pos()}
+	if reported[key] {
+		return
+	}
+	reported[key] = true
+	what := "method " + m.v.method
+	if m.v.method == "" {
+		what = "a route without a method"
+	}
+	r.fail(m.at, "%s of this path is set twice — first set as %q at %s", what, first.v.match, first.at.ref())
+}
+
+// conflict finds the other pattern in ServeMux's message, and the path that both match.
+var conflict = regexp.MustCompile(`conflicts with pattern ("(?:[^"\\]|\\.)*")[^\n]*\n.*like ("(?:[^"\\]|\\.)*")`)
+
+// register adds a path to the mux. Where it conflicts, other is the pattern that stood there first and example a path
+// that both match.
+func (t *hostTable) register(path string) (other, example string) {
+	defer func() {
+		p := recover()
+		if p == nil {
+			return
+		}
+		m := conflict.FindStringSubmatch(fmt.Sprint(p))
+		if m == nil {
+			panic(p) // checkPath and shapeOf keep every other refusal from happening
+		}
+		other, _ = strconv.Unquote(m[1])
+		example, _ = strconv.Unquote(m[2])
+	}()
+	t.mux.Handle(path, http.NotFoundHandler())
+	return "", ""
+}
+
+// ownPaths reports routes that name one of our own endpoints, on the host where those live: the host of public_url,
+// with the routes of APIs without hosts where nobody names it. The metadata documents of resources (RFC 9728) have a
+// whole subtree.
+func (r *reader) ownPaths(apis []*rawAPI, public publicURL) {
+	host := urlEndpoint(public.url).host
+	named := slices.ContainsFunc(apis, func(a *rawAPI) bool { return slices.Contains(plainList(a.hosts), host) })
+	prefix := strings.TrimSuffix(public.url.Path, "/")
+	const resource = "/.well-known/oauth-protected-resource"
+	own := []string{
+		prefix + "/oauth/token", prefix + "/oauth/revoke", prefix + "/oauth/introspect",
+		prefix + "/.well-known/jwks.json", prefix + "/.well-known/openid-configuration",
+		"/.well-known/oauth-authorization-server" + prefix, resource,
+	}
+	for _, a := range apis {
+		if named && !slices.Contains(plainList(a.hosts), host) || !named && a.hosts.set {
+			continue
+		}
+		for _, route := range a.routes.v {
+			m := route.v.match
+			if m.set && (slices.Contains(own, m.v.path) || strings.HasPrefix(m.v.path, resource+"/")) {
+				r.fail(m.at, "%s is Gatehouse's own endpoint on this host — choose another path", m.v.path)
+			}
+		}
+	}
+}
+
+// plainList is a list without positions, each member once.
+func plainList(l val[[]val[string]]) []string {
+	var out []string
+	for _, m := range l.v {
+		if !slices.Contains(out, m.v) {
+			out = append(out, m.v)
+		}
+	}
+	return out
+}
