@@ -1,0 +1,274 @@
+package revoke
+
+import (
+	"context"
+	"crypto/rand"
+	_ "embed"
+	"errors"
+	"log/slog"
+	"math"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"gatehouse/internal/redisx"
+
+	"github.com/redis/go-redis/v9"
+)
+
+const (
+	logLength = 100000 // about; what a reader misses beyond it, it gets by reconciling
+	readCount = 1000   // log entries taken by one read
+	// readSlack is what an answer may take beyond the time that a read blocks. With it, a connection that is half open or
+	// a server that hangs is found in under a second.
+	readSlack = 250 * time.Millisecond
+	callLimit = 500 * time.Millisecond // for one script
+
+	// mintAhead is how far ahead of now a T may be made, and readAhead how far ahead one is accepted, in seconds: one more,
+	// since two nodes never measure Redis's clock quite alike. What is further ahead comes from a clock that is wrong, and
+	// would lock a client out until its time.
+	mintAhead = 2
+	readAhead = 3
+	// maxAhead bounds the expiry of what is read, and so the number of buckets.
+	maxAhead = 31 * 24 * time.Hour
+)
+
+// Feed shares revocations with the fleet through Redis. Its log is a linked list: each entry names the one before it. A
+// reader that finds another predecessor than the entry it applied last, because the log was trimmed, lost writes in a
+// failover, or began anew in an emptied Redis, reconciles: it takes in all that Redis holds, and gives it all that it lacks.
+type Feed struct {
+	redis   *redisx.Client
+	keys    feedKeys
+	set     *Set
+	journal *Journal
+	clock   *clock
+	log     *slog.Logger
+	pace    pace
+	node    string // this process's name in the fleet
+	outbox  outbox
+
+	applied atomic.Pointer[streamID] // the last log entry that the set has
+	relink  atomic.Bool              // reconcile before reading on
+	due     int64                    // a T that was ignored; when it comes, it counts. The reader's alone; 0: none
+	nudge   chan struct{}            // asks for a heartbeat now
+	policy  string                   // the server's maxmemory policy, when last seen. The reader's alone
+
+	// When the heartbeat and the reader last succeeded, in nanoseconds since the clock's start; never before one did.
+	beatAt, readAt atomic.Int64
+	persisted      time.Duration // when sync was last written, likewise; the heartbeat's alone
+	ready          atomic.Bool
+	live           atomic.Int64 // nodes alive at the last heartbeat; 0 before the first
+
+	reconciled, ignored, unreadable, unjournalled atomic.Int64
+}
+
+const never = math.MinInt64
+
+// feedKeys are the names in Redis, all in one slot.
+type feedKeys struct{ tokens, rules, log, head, nodes string }
+
+var (
+	//go:embed publish.lua
+	publishSource string
+	//go:embed beat.lua
+	beatSource string
+	//go:embed forget.lua
+	forgetSource string
+
+	publishScript = redisx.NewScript(publishSource)
+	beatScript    = redisx.NewScript(beatSource)
+	forgetScript  = redisx.NewScript(forgetSource)
+)
+
+// newFeed returns a feed that has not begun and has never been in sync.
+func newFeed(o Options, p pace, set *Set, j *Journal, c *clock) *Feed {
+	base := o.Redis.Prefix() + ":{rev}:"
+	f := &Feed{
+		redis: o.Redis, set: set, journal: j, clock: c, log: o.Log, pace: p,
+		keys:  feedKeys{base + "jti", base + "rule", base + "log", base + "head", base + "nodes"},
+		node:  rand.Text(),
+		nudge: make(chan struct{}, 1),
+	}
+	f.applied.Store(new(streamID))
+	f.relink.Store(true)
+	f.beatAt.Store(never)
+	f.readAt.Store(never)
+	f.persisted = never
+	return f
+}
+
+// resume takes over what the node knew of the fleet before it was restarted.
+func (f *Feed) resume(s synced, maxStaleness time.Duration) {
+	age := f.clock.local().Sub(s.at)
+	if age < -Skew {
+		return // the clock was set back: nobody knows how long ago it was
+	}
+	age = max(age, 0)
+	f.clock.offset.Store(int64(s.offset))
+	f.beatAt.Store(int64(-age))
+	f.readAt.Store(int64(-age))
+	f.ready.Store(age <= maxStaleness)
+}
+
+// staleness is the time since heartbeat and reader both had succeeded; the longest Duration where they never have.
+func (f *Feed) staleness() time.Duration {
+	last := min(f.beatAt.Load(), f.readAt.Load())
+	if last == never {
+		return math.MaxInt64
+	}
+	return max(0, f.clock.elapsed()-time.Duration(last))
+}
+
+// succeeded notes that the heartbeat or the reader was up to date at a time since the clock's start.
+func (f *Feed) succeeded(mark *atomic.Int64, at time.Duration) {
+	mark.Store(int64(at))
+	if f.beatAt.Load() >= 0 && f.readAt.Load() >= 0 {
+		f.ready.Store(true)
+	}
+}
+
+// read follows the log until ctx ends.
+func (f *Feed) read(ctx context.Context) {
+	trouble := trouble{log: f.log, what: "feed of revocations"}
+	for ctx.Err() == nil {
+		err := f.step(ctx)
+		trouble.note(ctx, err)
+		if err != nil {
+			pause(ctx, f.pace.beat/4)
+		}
+	}
+}
+
+// step reconciles where that is called for, and takes one read of the log.
+func (f *Feed) step(ctx context.Context) error {
+	if f.due != 0 && f.clock.latest()+mintAhead >= float64(f.due) {
+		f.relink.Store(true)
+	}
+	if f.relink.Swap(false) {
+		if err := f.reconcile(ctx); err != nil {
+			f.relink.Store(true)
+			return err
+		}
+	}
+	return f.follow(ctx)
+}
+
+// follow takes what the log has after the last entry applied, waiting a while where there is nothing.
+func (f *Feed) follow(ctx context.Context) error {
+	from := *f.applied.Load()
+	messages, err := f.next(ctx, from)
+	if err != nil {
+		return err
+	}
+	at := f.clock.elapsed()
+	entries, last, linked := f.link(messages, from)
+	f.apply(entries)
+	if last != from {
+		f.applied.Store(&last)
+		f.beatSoon()
+	}
+	if !linked {
+		f.relink.Store(true)
+	} else if len(messages) < readCount {
+		f.succeeded(&f.readAt, at)
+	}
+	return nil
+}
+
+func (f *Feed) next(ctx context.Context, from streamID) ([]redis.XMessage, error) {
+	ctx, cancel := context.WithTimeout(ctx, f.pace.block+readSlack)
+	defer cancel()
+	streams, err := f.redis.Stream().XRead(ctx, &redis.XReadArgs{
+		Streams: []string{f.keys.log, from.String()}, Count: readCount, Block: f.pace.block,
+	}).Result()
+	if errors.Is(err, redis.Nil) || err == nil && len(streams) == 0 {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return streams[0].Messages, nil
+}
+
+// link returns the entries of the messages up to the first that does not follow from what was applied, the id of the last
+// one taken, and whether all were. A T that is too far ahead breaks the link too: reconciling asks Redis for its clock in
+// the same moment, in case it was ours that had stepped.
+func (f *Feed) link(messages []redis.XMessage, from streamID) (entries []Entry, last streamID, linked bool) {
+	last = from
+	for _, m := range messages {
+		prev, _ := m.Values["prev"].(string)
+		id, ok := parseStreamID(m.ID)
+		if !ok || prev != last.String() {
+			return entries, last, false
+		}
+		e, ok := f.decode(m.Values)
+		if ok && f.ahead(&e) {
+			return entries, last, false
+		}
+		if ok {
+			entries = append(entries, e)
+		}
+		last = id
+	}
+	return entries, last, true
+}
+
+// decode reads one log entry. One that is not understood is passed over with an alarm: the rest must not wait for it.
+func (f *Feed) decode(values map[string]any) (Entry, bool) {
+	text := func(name string) string { s, _ := values[name].(string); return s }
+	t, err1 := strconv.ParseInt(text("t"), 10, 64)
+	exp, err2 := strconv.ParseInt(text("exp"), 10, 64)
+	kind := text("kind")
+	if err1 != nil || err2 != nil || kind != "token" && kind != "rule" {
+		f.misread(text("member"))
+		return Entry{}, false
+	}
+	return f.entry(kind == "token", text("member"), t, exp)
+}
+
+// entry makes an entry of what was read from Redis.
+func (f *Feed) entry(token bool, member string, notBefore, expires int64) (Entry, bool) {
+	e, ok := fromMember(token, member)
+	expires = min(expires, f.clock.local().Add(maxAhead).Unix())
+	if !ok || !e.timed(notBefore, expires) {
+		f.misread(member)
+		return Entry{}, false
+	}
+	return e, true
+}
+
+func (f *Feed) misread(member string) {
+	f.unreadable.Add(1)
+	f.log.Error("revocation in redis is not understood and has no effect here", "member", member)
+}
+
+// ahead reports whether e's T is so far ahead, by this node's clock and by Redis's, that it can't be right.
+func (f *Feed) ahead(e *Entry) bool {
+	return e.Kind != Token && float64(e.NotBefore) > f.clock.latest()+readAhead
+}
+
+// apply adds what is new to the set, which counts at once, and then to the journal.
+func (f *Feed) apply(entries []Entry) {
+	now := f.clock.local().Unix()
+	var news []Entry
+	for i := range entries {
+		if entries[i].Expires > now && !f.set.Holds(&entries[i]) {
+			news = append(news, entries[i])
+		}
+	}
+	if len(news) == 0 {
+		return
+	}
+	f.set.Add(news...)
+	if err := f.journal.Put(false, news...); err != nil {
+		f.unjournalled.Add(1)
+		f.log.Error("revocations of other nodes would not outlive a restart", "err", err)
+	}
+}
+
+func (f *Feed) beatSoon() {
+	select {
+	case f.nudge <- struct{}{}:
+	default: // one is asked for already
+	}
+}

@@ -1,0 +1,93 @@
+package revoke
+
+import "context"
+
+// pushCount is how many entries one publication holds: a script of about a millisecond, for which others wait.
+const pushCount = 200
+
+// publish adds entries to the truth and the log, and returns the log's head and the positions of rules that Redis refused,
+// as their T was more than ahead seconds ahead of its clock; -1 refuses none.
+func (f *Feed) publish(ctx context.Context, entries []Entry, ahead int) (head streamID, refused []int, err error) {
+	if len(entries) == 0 {
+		return streamID{}, nil, nil
+	}
+	args := make([]any, 0, 2+4*len(entries))
+	args = append(args, logLength, ahead)
+	for i := range entries {
+		e, kind := &entries[i], "rule"
+		if e.Kind == Token {
+			kind = "token"
+		}
+		args = append(args, kind, e.member(), e.NotBefore, e.Expires)
+	}
+	ctx, cancel := context.WithTimeout(ctx, callLimit)
+	defer cancel()
+	keys := []string{f.keys.tokens, f.keys.rules, f.keys.log, f.keys.head}
+	answer, err := f.redis.Run(ctx, publishScript, keys, args...).Slice()
+	if err != nil {
+		return streamID{}, nil, err
+	}
+	return parsePublished(answer)
+}
+
+func parsePublished(answer []any) (head streamID, refused []int, err error) {
+	if len(answer) != 2 {
+		return streamID{}, nil, errAnswer
+	}
+	text, _ := answer[0].(string)
+	positions, isList := answer[1].([]any)
+	head, ok := parseStreamID(text)
+	if !ok || !isList {
+		return streamID{}, nil, errAnswer
+	}
+	for _, p := range positions {
+		n, ok := p.(int64)
+		if !ok {
+			return streamID{}, nil, errAnswer
+		}
+		refused = append(refused, int(n))
+	}
+	return head, refused, nil
+}
+
+// flush publishes what waits in the outbox, and then tells the journal what Redis has acknowledged.
+func (f *Feed) flush(ctx context.Context) error {
+	waiting := f.outbox.waiting()
+	for len(waiting) > 0 {
+		batch := waiting[:min(pushCount, len(waiting))]
+		waiting = waiting[len(batch):]
+		_, refused, err := f.publish(ctx, batch, readAhead)
+		if err != nil {
+			return err
+		}
+		f.outbox.acknowledge(batch, refused)
+	}
+	done := f.outbox.acknowledged()
+	if len(done) == 0 {
+		return nil
+	}
+	if err := f.journal.Unqueue(done); err != nil {
+		return err
+	}
+	f.outbox.remove(done)
+	return nil
+}
+
+// share publishes an entry of this node and returns whether Redis has it, and how far it has come.
+func (f *Feed) share(ctx context.Context, e Entry) Result {
+	f.outbox.add(e)
+	res := Result{Applied: 1, Live: f.nodes()}
+	head, refused, err := f.publish(ctx, []Entry{e}, readAhead)
+	if err != nil {
+		f.log.Warn("revocation queued until redis is back", "err", err)
+		return res
+	}
+	if len(refused) > 0 {
+		f.log.Error("revocation queued: redis's clock says that it lies in the future", "kind", e.Kind)
+		return res
+	}
+	f.outbox.acknowledge([]Entry{e}, nil)
+	res.Shared = true
+	res.Applied, res.Live = f.reached(ctx, head)
+	return res
+}

@@ -1,0 +1,40 @@
+-- Adds revocations to the truth, and to the feed those that are new there. Safe to repeat.
+-- KEYS: 1 tokens, 2 rules, 3 log, 4 head
+-- ARGV: 1 length of the log, 2 seconds that a T may be ahead of this clock (-1: any),
+--       then for each entry: "token" or "rule", member, T, expiry
+-- Returns the head, and the positions of the rules refused as too far ahead, from 0.
+local now = tonumber(redis.call('TIME')[1])
+local ahead = tonumber(ARGV[2])
+local head = redis.call('GET', KEYS[4]) or '0-0'
+local refused = {}
+
+local function addRule(member, t, exp)
+  local old = redis.call('HGET', KEYS[2], member)
+  if old then
+    local oldT, oldExp = string.match(old, '^(%d+) (%d+)$')
+    oldT, oldExp = tonumber(oldT or 0), tonumber(oldExp or 0)
+    if tonumber(t) < oldT or (tonumber(t) == oldT and tonumber(exp) <= oldExp) then
+      return false
+    end
+  end
+  redis.call('HSET', KEYS[2], member, t .. ' ' .. exp)
+  return true
+end
+
+for i = 3, #ARGV, 4 do
+  local kind, member, t, exp = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]
+  local new = false
+  if kind == 'token' then
+    new = redis.call('ZADD', KEYS[1], 'GT', 'CH', exp, member) == 1
+  elseif ahead >= 0 and tonumber(t) > now + ahead then
+    refused[#refused + 1] = (i - 3) / 4
+  else
+    new = addRule(member, t, exp)
+  end
+  if new then
+    head = redis.call('XADD', KEYS[3], 'MAXLEN', '~', ARGV[1], '*',
+      'prev', head, 'kind', kind, 'member', member, 't', t, 'exp', exp)
+    redis.call('SET', KEYS[4], head)
+  end
+end
+return {head, refused}

@@ -1,0 +1,231 @@
+package revoke
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"gatehouse/internal/redisx"
+
+	"go.etcd.io/bbolt"
+)
+
+// Options are what a Store is made of.
+type Options struct {
+	// DB holds the journal. The caller closes it after the Store.
+	DB *bbolt.DB
+	// Redis shares revocations with the fleet; nil means that this node runs on its own. The caller closes it after the
+	// Store.
+	Redis *redisx.Client
+	// Now is the node's clock; nil means time.Now.
+	Now func() time.Time
+	// Log hears of trouble; nil means silence.
+	Log *slog.Logger
+	// MaxStaleness is how old the last sync with the fleet may be for a node to serve that starts while Redis is away.
+	// Zero means 10 minutes.
+	MaxStaleness time.Duration
+	// MaxLifetime is the longest that any token lives, and a rule is kept. Zero means 24 hours.
+	MaxLifetime time.Duration
+}
+
+// pace is how often the store does what it does by itself.
+type pace struct {
+	block   time.Duration // one read of the log
+	beat    time.Duration // between heartbeats
+	silent  time.Duration // until a node that is not heard does not count
+	persist time.Duration // between writes of the time of the last sync
+	confirm time.Duration // the longest wait for other nodes to apply a revocation
+	sweep   time.Duration // between removals of what has expired
+}
+
+var usualPace = pace{
+	block:   500 * time.Millisecond,
+	beat:    time.Second,
+	silent:  5 * time.Second,
+	persist: 10 * time.Second,
+	confirm: 300 * time.Millisecond,
+	sweep:   10 * time.Minute,
+}
+
+// Store knows what is revoked, here and in the fleet. Safe for concurrent use.
+type Store struct {
+	set     Set
+	journal *Journal
+	feed    *Feed // nil: this node runs on its own
+	clock   *clock
+	log     *slog.Logger
+	pace    pace
+	life    time.Duration // how long a rule is kept after its T
+
+	mint    sync.Mutex // from the reading of a rule's T to its writing
+	revoked [All + 1]atomic.Int64
+	failed  atomic.Int64
+
+	cancel context.CancelFunc
+	work   sync.WaitGroup
+}
+
+// Open returns a Store with all that the journal holds; ctx is needed for no longer than that takes. With Redis it begins
+// to follow the feed in the background. Close ends that.
+func Open(ctx context.Context, o Options) (*Store, error) { return open(ctx, o, usualPace) }
+
+func open(ctx context.Context, o Options, p pace) (*Store, error) {
+	o = o.withDefaults()
+	journal, err := OpenJournal(o.DB)
+	if err != nil {
+		return nil, err
+	}
+	s := &Store{journal: journal, clock: newClock(o.Now), log: o.Log, pace: p, life: o.MaxLifetime}
+	queue, err := journal.Load(o.Now().Unix(), s.set.Add)
+	if err != nil {
+		return nil, err
+	}
+	if o.Redis != nil {
+		s.feed = newFeed(o, p, &s.set, journal, s.clock)
+		s.feed.outbox.add(queue...)
+		last, ok, err := journal.lastSync()
+		if err != nil {
+			return nil, err
+		}
+		if ok {
+			s.feed.resume(last, o.MaxStaleness)
+		}
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	s.start()
+	return s, nil
+}
+
+func (o Options) withDefaults() Options {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.MaxStaleness == 0 {
+		o.MaxStaleness = 10 * time.Minute
+	}
+	if o.MaxLifetime == 0 {
+		o.MaxLifetime = 24 * time.Hour
+	}
+	return o
+}
+
+func (s *Store) start() {
+	ctx, cancel := context.WithCancel(context.Background())
+	s.cancel = cancel
+	s.work.Go(func() { s.sweeps(ctx) })
+	if s.feed != nil {
+		s.work.Go(func() { s.feed.read(ctx) })
+		s.work.Go(func() { s.feed.beats(ctx) })
+	}
+}
+
+// Close ends the work in the background; with Redis it may take as long as one read of the log. Afterwards lookups go on
+// from what is known.
+func (s *Store) Close() error {
+	s.cancel()
+	s.work.Wait()
+	if s.feed != nil {
+		s.feed.leave()
+	}
+	return nil
+}
+
+// Revoked reports whether t is revoked. It takes no lock, does no I/O and does not allocate.
+func (s *Store) Revoked(t *Target) bool { return s.set.Revoked(t) }
+
+// NotBefore is the T that the iat of a new token must reach, so that no rule refuses it; 0 means any.
+func (s *Store) NotBefore(issuer, client, key string) int64 {
+	return s.set.NotBefore(issuer, client, key)
+}
+
+// Now is the time on which the fleet agrees: Redis's, as the last heartbeat measured it, or the node's own where it runs
+// alone. Tokens are issued by it, since rules are made by it.
+func (s *Store) Now() time.Time { return s.clock.fleet() }
+
+// Staleness is how long ago this node last knew all that the fleet knew. It is 0 without Redis, and the longest Duration
+// where it never did.
+func (s *Store) Staleness() time.Duration {
+	if s.feed == nil {
+		return 0
+	}
+	return s.feed.staleness()
+}
+
+// Ready reports whether this node knows enough to serve: it has been in sync with the fleet, now or recently enough
+// before it was restarted. Once true it stays so. Without Redis it is always true.
+func (s *Store) Ready() bool { return s.feed == nil || s.feed.ready.Load() }
+
+// Nodes is how many nodes the fleet had when last heard of, this one included; 1 without Redis.
+func (s *Store) Nodes() int {
+	if s.feed == nil {
+		return 1
+	}
+	return s.feed.nodes()
+}
+
+// Stats is what a Store says of itself, for metrics. The counters start at 0 with the process.
+type Stats struct {
+	// Tokens and Rules are the entries in the set, Outbox those that Redis has not acknowledged.
+	Tokens, Rules, Outbox int
+	// Revoked counts the revocations that were asked of this node, by Kind.String.
+	Revoked map[string]int64
+	// JournalErrors counts failures to write the journal.
+	JournalErrors int64
+	// ClockOffset is how far Redis's clock is ahead of this node's.
+	ClockOffset time.Duration
+	// Reconciled counts the times that all was compared with Redis, Ignored the rules found too far in the future, and
+	// Unreadable the entries in Redis that were not understood.
+	Reconciled, Ignored, Unreadable int64
+}
+
+// Stats returns the numbers as they are now.
+func (s *Store) Stats() Stats {
+	out := Stats{Revoked: make(map[string]int64, All), JournalErrors: s.failed.Load()}
+	out.Tokens, out.Rules = s.set.Len()
+	for k := Token; k <= All; k++ {
+		out.Revoked[k.String()] = s.revoked[k].Load()
+	}
+	if f := s.feed; f != nil {
+		out.Outbox = f.outbox.size()
+		out.JournalErrors += f.unjournalled.Load()
+		out.ClockOffset = time.Duration(s.clock.offset.Load())
+		out.Reconciled, out.Ignored, out.Unreadable = f.reconciled.Load(), f.ignored.Load(), f.unreadable.Load()
+	}
+	return out
+}
+
+// sweeps removes what has expired, at once and then at its pace, until ctx ends.
+func (s *Store) sweeps(ctx context.Context) {
+	for {
+		if err := s.sweep(ctx); err != nil && ctx.Err() == nil {
+			s.log.Warn("expired revocations not removed", "err", err)
+		}
+		if !pause(ctx, s.pace.sweep) {
+			return
+		}
+	}
+}
+
+func (s *Store) sweep(ctx context.Context) error {
+	now := s.clock.local().Unix()
+	s.set.Drop(now)
+	if err := s.journal.Drop(now); err != nil {
+		s.failed.Add(1)
+		return err
+	}
+	if s.feed == nil {
+		return nil
+	}
+	if err := s.feed.sweep(ctx); err != nil {
+		return fmt.Errorf("redis: %w", err)
+	}
+	return nil
+}
