@@ -32,17 +32,19 @@ func newBucket(hour int64, slots int) *bucket {
 
 // expiry is the expiry of id, or 0 where the bucket does not hold it.
 func (b *bucket) expiry(id *[16]byte) uint32 {
-	s := b.find(id)
-	return s.exp.Load()
+	_, exp := b.find(id)
+	return exp
 }
 
-// find returns the slot of id, or the free slot where it would go. There is always a free one: a bucket is never full.
-func (b *bucket) find(id *[16]byte) *slot {
+// find returns the slot of id and its expiry, or the free slot where it would go and 0. There is always a free one: a
+// bucket is never full. The expiry is the one by which the slot was judged: read again, a slot that was free might since
+// have become another id's.
+func (b *bucket) find(id *[16]byte) (*slot, uint32) {
 	mask := uint64(len(b.slots) - 1)
 	for i := binary.LittleEndian.Uint64(id[:8]); ; i++ {
 		s := &b.slots[i&mask]
-		if s.exp.Load() == 0 || s.id == *id {
-			return s
+		if exp := s.exp.Load(); exp == 0 || s.id == *id {
+			return s, exp
 		}
 	}
 }
@@ -63,8 +65,7 @@ func (b *bucket) grown() *bucket {
 
 // put adds id, or moves its expiry to a later second of the hour.
 func (b *bucket) put(id *[16]byte, exp uint32) {
-	s := b.find(id)
-	switch old := s.exp.Load(); {
+	switch s, old := b.find(id); {
 	case old == 0:
 		s.id = *id
 		s.exp.Store(exp)
