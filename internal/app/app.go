@@ -4,20 +4,16 @@ package app
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
-	"os"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"go.etcd.io/bbolt"
 
-	"gatehouse/authz"
 	"gatehouse/internal/config"
 	"gatehouse/internal/exchange"
 	"gatehouse/internal/keyring"
@@ -26,13 +22,13 @@ import (
 	"gatehouse/internal/ratelimit"
 	"gatehouse/internal/redisx"
 	"gatehouse/internal/revoke"
-	"gatehouse/proxy"
 	"gatehouse/tokenep"
 )
 
 // Options say what a configuration does not.
 type Options struct {
-	// Load reads the configuration, at start and for each reload. Its error is config.Errors where a file is wrong.
+	// Load reads the configuration, at start and for each reload. Its error is config.Errors where a file is wrong; what it
+	// returns beside one holds Hash and Watched, where anything could be read.
 	Load func() (*config.Config, error)
 	// Version and Mode ("run" or "dev") stand in the metrics and the log.
 	Version, Mode string
@@ -60,7 +56,8 @@ type App struct {
 	ring        *keyring.Ring // generated keys; nil with key_dir
 
 	current  atomic.Pointer[snapshot]
-	reload   sync.Mutex // one reload at a time
+	read     atomic.Pointer[reading] // the last that was read of the files, also where it was refused
+	reload   sync.Mutex              // one reload at a time
 	draining atomic.Bool
 
 	public, admin           net.Listener
@@ -75,7 +72,7 @@ func New(ctx context.Context, o Options) (_ *App, err error) {
 			a.Close()
 		}
 	}()
-	cfg, err := o.Load()
+	cfg, err := a.load()
 	if err != nil {
 		return nil, err
 	}
@@ -107,12 +104,12 @@ func (a *App) Run(ctx context.Context) error {
 	watching, stop := context.WithCancel(ctx)
 	defer stop()
 	go a.watch(watching)
+	go a.judgeRedis(watching)
 	failed := make(chan error, 2)
 	go func() { failed <- a.publicServer.Serve(a.public) }()
 	go func() { failed <- a.adminHTTP.Serve(a.admin) }()
-	cfg := a.current.Load().cfg
-	a.log.Info("ready", "mode", a.opts.Mode, "version", a.opts.Version, "listen", a.public.Addr().String(), "admin", a.admin.Addr().String(),
-		"routes", countRoutes(cfg), "clients", len(cfg.Clients), "state", engine(cfg), "config", short(cfg.Hash))
+	a.log.Info("ready", append([]any{"mode", a.opts.Mode, "version", a.opts.Version, "listen", a.public.Addr().String(),
+		"admin", a.admin.Addr().String()}, a.Facts()...)...)
 	select {
 	case err := <-failed:
 		return err
@@ -150,88 +147,3 @@ func (a *App) Ready() (bool, string) {
 
 // Config is the configuration in force.
 func (a *App) Config() *config.Config { return a.current.Load().cfg }
-
-// Addr is the address of the public listener, AdminAddr that of the admin listener.
-func (a *App) Addr() net.Addr      { return a.public.Addr() }
-func (a *App) AdminAddr() net.Addr { return a.admin.Addr() }
-
-// Close releases what New opened. It is for after Run, and safe to call twice.
-func (a *App) Close() error {
-	var errs []error
-	for _, l := range []net.Listener{a.public, a.admin} {
-		if l != nil {
-			l.Close() // already closed after Run
-		}
-	}
-	if snap := a.current.Load(); snap != nil {
-		snap.gateway.Retire()
-	}
-	if a.revocations != nil {
-		errs = append(errs, a.revocations.Close())
-	}
-	if a.redis != nil {
-		errs = append(errs, a.redis.Close())
-	}
-	if a.db != nil {
-		errs = append(errs, a.db.Close())
-	}
-	return errors.Join(errs...)
-}
-
-func (a *App) listen(cfg *config.Config) (err error) {
-	if a.public = a.opts.Public; a.public == nil {
-		if a.public, err = listen(cfg.Server.Listen, "server.listen", cfg.Server.ListenPos); err != nil {
-			return err
-		}
-	}
-	if a.admin = a.opts.Admin; a.admin == nil {
-		if a.admin, err = listen(cfg.Admin.Listen, "admin.listen", cfg.Admin.ListenPos); err != nil {
-			return err
-		}
-	}
-	a.publicServer = proxy.Server(a, proxy.ServerOptions{IdleTimeout: cfg.Server.IdleTimeout, MaxHeaderBytes: int(cfg.Server.MaxHeaderBytes), Log: a.log})
-	a.adminHTTP = a.adminServer(cfg)
-	return nil
-}
-
-// listen opens host:port or unix:/path, and says which key to change where it can't.
-func listen(address, key string, pos config.Pos) (net.Listener, error) {
-	network := "tcp"
-	if path, ok := strings.CutPrefix(address, "unix:"); ok {
-		network, address = "unix", path
-		if info, err := os.Stat(path); err == nil && info.Mode()&os.ModeSocket != 0 {
-			if c, err := net.Dial("unix", path); err == nil {
-				c.Close()
-				return nil, fmt.Errorf("listen %s: another process answers there (%s, %s:%d:%d)", address, key, pos.File, pos.Line, pos.Col)
-			}
-			os.Remove(path) // left behind by a process that was killed
-		}
-	}
-	l, err := net.Listen(network, address)
-	if err != nil {
-		var op *net.OpError
-		if errors.As(err, &op) {
-			err = op.Err
-		}
-		var call *os.SyscallError
-		if errors.As(err, &call) {
-			err = call.Err
-		}
-		return nil, fmt.Errorf("listen %s: %w (%s, %s:%d:%d)", address, err, key, pos.File, pos.Line, pos.Col)
-	}
-	if network == "unix" {
-		if err := os.Chmod(address, 0o600); err != nil {
-			l.Close()
-			return nil, err
-		}
-	}
-	return l, nil
-}
-
-func reasonNames() []string {
-	var names []string
-	for _, r := range authz.Reasons() {
-		names = append(names, string(r))
-	}
-	return names
-}

@@ -346,6 +346,16 @@ func TestWatch(t *testing.T) {
 		_, err := cc.Token(context.Background())
 		return err == nil
 	})
+
+	// A file that is missed by the reload that names it is waited for.
+	text, err := os.ReadFile(filepath.Join(s.dir, "config.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.file("config.yaml", strings.Replace(string(text), "clients_file: clients.yaml", "clients_file: later.yaml", 1))
+	eventually(t, 5*time.Second, "the second refusal", func() bool { return strings.Count(log.String(), "reload refused") == 2 })
+	s.file("later.yaml", "version: 1\nclients: {}\n")
+	eventually(t, 5*time.Second, "the new clients file", func() bool { return n.call("GET", "/newer", bearer).reason() == "client_disabled" })
 }
 
 // Strangers can't make series: 10 000 random paths, methods and client ids leave their number as it is.

@@ -2,10 +2,6 @@ package app
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
-	"fmt"
-	"os"
 	"time"
 
 	"gatehouse/authz"
@@ -13,7 +9,6 @@ import (
 	"gatehouse/internal/exchange"
 	"gatehouse/internal/keyring"
 	"gatehouse/internal/ratelimit"
-	"gatehouse/internal/redisx"
 	"gatehouse/internal/revoke"
 	"gatehouse/internal/statedb"
 	"gatehouse/internal/token"
@@ -54,24 +49,6 @@ func (a *App) openState(ctx context.Context, cfg *config.Config) (err error) {
 	}
 	a.limiter = ratelimit.New(ratelimit.Options{Redis: a.redis, Nodes: a.revocations.Nodes})
 	return nil
-}
-
-func openRedis(r *config.Redis) (*redisx.Client, error) {
-	o := redisx.Options{Addrs: r.Addrs, Username: r.Username, Password: r.Password, Prefix: r.Prefix, Budget: r.Budget}
-	if r.TLS {
-		o.TLS = &tls.Config{MinVersion: tls.VersionTLS12}
-		if r.CAFile != "" {
-			pem, err := os.ReadFile(r.CAFile)
-			if err != nil {
-				return nil, err
-			}
-			o.TLS.RootCAs = x509.NewCertPool()
-			if !o.TLS.RootCAs.AppendCertsFromPEM(pem) {
-				return nil, fmt.Errorf("state.redis.tls.ca_file: %s holds no PEM certificate", r.CAFile)
-			}
-		}
-	}
-	return redisx.Open(o), nil
 }
 
 // build turns a configuration into a snapshot. It touches nothing that serves, so that a configuration that can't be built

@@ -2,6 +2,8 @@ package app
 
 import (
 	"github.com/prometheus/client_golang/prometheus"
+
+	"gatehouse/authz"
 )
 
 // stats is a collector over what the packages say of themselves, read at each scrape, so that nothing below this package
@@ -89,4 +91,12 @@ func truth(b bool) float64 {
 		return 1
 	}
 	return 0
+}
+
+func reasonNames() []string {
+	var names []string
+	for _, r := range authz.Reasons() {
+		names = append(names, string(r))
+	}
+	return names
 }

@@ -37,8 +37,24 @@ func (a *App) Reload(trigger string) (summary string, err error) {
 	return summary, nil
 }
 
-func (a *App) prepare(old *snapshot) (*snapshot, error) {
+// reading is what was last read of the files: its hash, and the files whose change asks for another look.
+type reading struct {
+	hash    string
+	watched []string
+}
+
+// load reads the files, and remembers what it read also where that was refused: a file that a new configuration misses
+// may be there a moment later.
+func (a *App) load() (*config.Config, error) {
 	cfg, err := a.opts.Load()
+	if cfg != nil {
+		a.read.Store(&reading{cfg.Hash, cfg.Watched})
+	}
+	return cfg, err
+}
+
+func (a *App) prepare(old *snapshot) (*snapshot, error) {
+	cfg, err := a.load()
 	if err != nil {
 		return nil, err
 	}
@@ -79,18 +95,17 @@ func (a *App) watch(ctx context.Context) {
 	}
 	tick := time.NewTicker(every)
 	defer tick.Stop()
-	tried := a.current.Load().cfg.Hash
-	last := tried
+	last := ""
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
 		}
-		now := config.Fingerprint(a.current.Load().cfg.Watched)
-		if now != tried && now == last {
+		tried := a.read.Load()
+		now := config.Fingerprint(tried.watched)
+		if now != tried.hash && now == last {
 			a.Reload("watch")
-			tried = now
 		}
 		last = now
 	}
@@ -218,6 +233,12 @@ func plural(noun string, n int) string {
 		return noun
 	}
 	return noun + "s"
+}
+
+// Facts are what a node says of itself when it is ready, as the attributes of a log line.
+func (a *App) Facts() []any {
+	cfg := a.current.Load().cfg
+	return []any{"routes", countRoutes(cfg), "clients", len(cfg.Clients), "state", engine(cfg), "config", short(cfg.Hash)}
 }
 
 func countRoutes(cfg *config.Config) (n int) {

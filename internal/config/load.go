@@ -14,12 +14,13 @@ type Options struct {
 }
 
 // Load reads config.yaml at path, and the clients file, the apis_dir and the secrets that it names. What is wrong is
-// reported all at once, as Errors. Files are named in problems as path names them: relative where it is relative.
+// reported all at once, as Errors; beside them stands a Config that holds File, Hash and Watched alone, so that a caller can
+// tell when another try is worth it. Files are named in problems as path names them: relative where it is relative.
 func Load(path string, o Options) (*Config, error) {
 	r := newReader(o)
 	c := r.load(path)
 	if len(r.problems) > 0 {
-		return nil, Errors(r.problems.sorted())
+		return &Config{File: path, Hash: r.files.hash(), Watched: r.files.named}, Errors(r.problems.sorted())
 	}
 	c.Hash = r.files.hash()
 	c.Watched = r.files.named

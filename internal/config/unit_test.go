@@ -183,7 +183,7 @@ func TestHostileFiles(t *testing.T) {
 		path := filepath.Join(dir, "config.yaml")
 		write(t, path, tt.content)
 		c, err := Load(path, Options{})
-		if c != nil || err == nil || !strings.Contains(err.Error(), tt.want) {
+		if len(c.Watched) == 0 || err == nil || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%s: error %.300v, want %q", name, err, tt.want)
 		}
 		if err != nil && strings.ContainsRune(err.Error(), '\x1b') {
@@ -277,7 +277,7 @@ func FuzzLoad(f *testing.F) {
 		write(t, path, config)
 		write(t, filepath.Join(dir, "clients.yaml"), clients)
 		c, err := Load(path, Options{Getenv: func(string) (string, bool) { return "1", true }})
-		if (c == nil) == (err == nil) {
+		if c == nil || c.Hash == "" || len(c.Watched) == 0 || (c.Server.PublicURL == nil) != (err != nil) {
 			t.Fatalf("configuration %v with error %v", c, err)
 		}
 		if err == nil {

@@ -1,0 +1,66 @@
+package app
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"strings"
+
+	"gatehouse/internal/config"
+	"gatehouse/proxy"
+)
+
+// Addr is the address of the public listener, AdminAddr that of the admin listener.
+func (a *App) Addr() net.Addr      { return a.public.Addr() }
+func (a *App) AdminAddr() net.Addr { return a.admin.Addr() }
+
+func (a *App) listen(cfg *config.Config) (err error) {
+	if a.public = a.opts.Public; a.public == nil {
+		if a.public, err = listen(cfg.Server.Listen, "server.listen", cfg.Server.ListenPos); err != nil {
+			return err
+		}
+	}
+	if a.admin = a.opts.Admin; a.admin == nil {
+		if a.admin, err = listen(cfg.Admin.Listen, "admin.listen", cfg.Admin.ListenPos); err != nil {
+			return err
+		}
+	}
+	a.publicServer = proxy.Server(a, proxy.ServerOptions{IdleTimeout: cfg.Server.IdleTimeout, MaxHeaderBytes: int(cfg.Server.MaxHeaderBytes), Log: a.log})
+	a.adminHTTP = a.adminServer(cfg)
+	return nil
+}
+
+// listen opens host:port or unix:/path, and says which key to change where it can't.
+func listen(address, key string, pos config.Pos) (net.Listener, error) {
+	network := "tcp"
+	if path, ok := strings.CutPrefix(address, "unix:"); ok {
+		network, address = "unix", path
+		if info, err := os.Stat(path); err == nil && info.Mode()&os.ModeSocket != 0 {
+			if c, err := net.Dial("unix", path); err == nil {
+				c.Close()
+				return nil, fmt.Errorf("listen %s: another process answers there (%s, %s:%d:%d)", address, key, pos.File, pos.Line, pos.Col)
+			}
+			os.Remove(path) // left behind by a process that was killed
+		}
+	}
+	l, err := net.Listen(network, address)
+	if err != nil {
+		var op *net.OpError
+		if errors.As(err, &op) {
+			err = op.Err
+		}
+		var call *os.SyscallError
+		if errors.As(err, &call) {
+			err = call.Err
+		}
+		return nil, fmt.Errorf("listen %s: %w (%s, %s:%d:%d)", address, err, key, pos.File, pos.Line, pos.Col)
+	}
+	if network == "unix" {
+		if err := os.Chmod(address, 0o600); err != nil {
+			l.Close()
+			return nil, err
+		}
+	}
+	return l, nil
+}

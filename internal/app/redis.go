@@ -1,0 +1,55 @@
+package app
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"os"
+	"time"
+
+	"gatehouse/internal/config"
+	"gatehouse/internal/redisx"
+)
+
+func openRedis(r *config.Redis) (*redisx.Client, error) {
+	o := redisx.Options{Addrs: r.Addrs, Username: r.Username, Password: r.Password, Prefix: r.Prefix, Budget: r.Budget}
+	if r.TLS {
+		o.TLS = &tls.Config{MinVersion: tls.VersionTLS12}
+		if r.CAFile != "" {
+			pem, err := os.ReadFile(r.CAFile)
+			if err != nil {
+				return nil, err
+			}
+			o.TLS.RootCAs = x509.NewCertPool()
+			if !o.TLS.RootCAs.AppendCertsFromPEM(pem) {
+				return nil, fmt.Errorf("state.redis.tls.ca_file: %s holds no PEM certificate", r.CAFile)
+			}
+		}
+	}
+	return redisx.Open(o), nil
+}
+
+// judgeRedis logs once what is wrong with the Redis that answers, when one does: a version or a setting can lose what is
+// kept there. It returns when that is done, or with ctx.
+func (a *App) judgeRedis(ctx context.Context) {
+	if a.redis == nil {
+		return
+	}
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		warnings, err := a.redis.Warnings(ctx)
+		for _, w := range warnings {
+			a.log.Warn("redis", "warning", w)
+		}
+		if err == nil {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
