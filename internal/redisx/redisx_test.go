@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -339,27 +340,46 @@ func TestBreaker(t *testing.T) {
 	}
 }
 
-func TestVersionWarning(t *testing.T) {
+func TestWarnVersion(t *testing.T) {
 	t.Parallel()
 	for version, warned := range map[string]bool{
 		"6.2.19": true, "6.2.20": false, "7.0.15": true, "7.2.10": true, "7.2.11": false, "7.4.5": true, "7.4.6": false,
 		"8.0.3": true, "8.0.4": false, "8.2.1": true, "8.2.2": false, "8.4.0": false, "9.0.0": false, "5.0.14": true,
 		"": true, "seven": true, "255.255.255": false,
 	} {
-		if got := warnVersion(version); (got != "") != warned {
+		if got := warnVersion(map[string]string{"redis_version": version}); (got != "") != warned {
 			t.Errorf("warnVersion(%q) = %q, wanted a warning: %t", version, got, warned)
 		}
 	}
+	if got := warnVersion(map[string]string{"redis_version": "7.0.15", "valkey_version": "8.1.0"}); got != "" {
+		t.Errorf("valkey is judged as redis: %q", got)
+	}
+}
+
+// TestWarnings asks a real server, under one memory policy after the other.
+func TestWarnings(t *testing.T) {
+	t.Parallel()
 	s := redistest.Start(t)
 	c := open(t, Options{Addrs: []string{s.Addr()}})
-	info, err := s.Client().Info(t.Context(), "server").Result()
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, rest, _ := strings.Cut(info, "redis_version:")
-	version, _, _ := strings.Cut(rest, "\r")
-	if got, err := c.VersionWarning(within(t, patience)); err != nil || got != warnVersion(version) {
-		t.Errorf("VersionWarning = %q, %v, wanted %q for %s", got, err, warnVersion(version), version)
+	for _, tt := range []struct{ limit, policy, want string }{
+		{"0", "allkeys-lru", ""},
+		{"100mb", "noeviction", ""},
+		{"100mb", "allkeys-lru", "revocations among them"},
+		{"100mb", "volatile-ttl", "limits start afresh"},
+	} {
+		for name, value := range map[string]string{"maxmemory": tt.limit, "maxmemory-policy": tt.policy} {
+			if err := s.Client().ConfigSet(t.Context(), name, value).Err(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		got, err := c.Warnings(within(t, patience))
+		if err != nil {
+			t.Fatal(err)
+		}
+		got = slices.DeleteFunc(got, func(w string) bool { return strings.Contains(w, "CVE-2025-49844") }) // depends on the server
+		if tt.want == "" && len(got) > 0 || tt.want != "" && (len(got) != 1 || !strings.Contains(got[0], tt.want)) {
+			t.Errorf("%s, %s: %q, wanted %q", tt.limit, tt.policy, got, tt.want)
+		}
 	}
 }
 

@@ -10,26 +10,51 @@ import (
 // server).
 var fixed = []struct{ major, minor, patch int }{{6, 2, 20}, {7, 2, 11}, {7, 4, 6}, {8, 0, 4}, {8, 2, 2}}
 
-// VersionWarning asks the server for its version, and returns a sentence for the operator where that version lacks the
-// Lua fixes of 2025, else "". Servers that are not Redis but speak its protocol have versions of their own and are not judged.
-func (c *Client) VersionWarning(ctx context.Context) (string, error) {
-	info, err := c.cmd.Info(ctx, "server").Result()
-	if err != nil {
-		return "", err
-	}
-	version := ""
-	for line := range strings.Lines(info) {
-		if v, ok := strings.CutPrefix(line, "redis_version:"); ok {
-			version = strings.TrimSpace(v)
+// Warnings asks the server what it is, and returns a sentence for the operator about each thing in which what is kept there
+// could be lost or stolen: a version without the Lua fixes of 2025, a memory limit that evicts. Servers that are not Redis but
+// speak its protocol have versions of their own, which are not judged. The error means that the server could not be asked.
+func (c *Client) Warnings(ctx context.Context) ([]string, error) {
+	var warnings []string
+	for _, section := range []string{"server", "memory"} {
+		text, err := c.cmd.Info(ctx, section).Result()
+		if err != nil {
+			return nil, err
 		}
-		if strings.HasPrefix(line, "valkey_version:") || strings.HasPrefix(line, "dragonfly_version:") {
-			return "", nil
+		info := parseInfo(text)
+		judge := map[string]func(map[string]string) string{"server": warnVersion, "memory": warnEviction}[section]
+		if w := judge(info); w != "" {
+			warnings = append(warnings, w)
 		}
 	}
-	return warnVersion(version), nil
+	return warnings, nil
 }
 
-func warnVersion(version string) string {
+func parseInfo(text string) map[string]string {
+	info := map[string]string{}
+	for line := range strings.Lines(text) {
+		if name, value, ok := strings.Cut(strings.TrimSpace(line), ":"); ok {
+			info[name] = value
+		}
+	}
+	return info
+}
+
+func warnEviction(info map[string]string) string {
+	policy := info["maxmemory_policy"]
+	if limit := info["maxmemory"]; limit == "" || limit == "0" || policy == "noeviction" || policy == "" {
+		return ""
+	}
+	if strings.HasPrefix(policy, "allkeys-") {
+		return fmt.Sprintf("redis evicts any key when its memory is full (maxmemory-policy %s), revocations among them: set noeviction", policy)
+	}
+	return fmt.Sprintf("redis evicts keys that expire when its memory is full (maxmemory-policy %s), so that limits start afresh: set noeviction", policy)
+}
+
+func warnVersion(info map[string]string) string {
+	if info["valkey_version"] != "" || info["dragonfly_version"] != "" {
+		return ""
+	}
+	version := info["redis_version"]
 	var major, minor, patch int
 	if n, _ := fmt.Sscanf(version, "%d.%d.%d", &major, &minor, &patch); n != 3 {
 		return fmt.Sprintf("redis says version %q, wanted three numbers: can't tell whether it has the Lua fixes of 2025", version)
