@@ -27,6 +27,7 @@ import (
 type devFlags struct {
 	listen, admin, upstream, clientID, keyFile, redis string
 	anywhere                                          bool
+	asked                                             map[string]bool // the flags that were given
 }
 
 // dev is one run of the command: where it listens, what it made for the run.
@@ -46,6 +47,7 @@ func newDev() *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			path, _ := cmd.Flags().GetString("config")
+			f.asked = map[string]bool{"listen": cmd.Flags().Changed("listen"), "admin-listen": cmd.Flags().Changed("admin-listen")}
 			return runDev(cmd.Context(), f, path, cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
 	}
@@ -94,7 +96,12 @@ func (d *dev) open() (err error) {
 		if err != nil {
 			return err
 		}
-		public, admin = moved(cfg.Server.Listen, public, d.anywhere), moved(cfg.Admin.Listen, admin, d.anywhere)
+		if !d.asked["listen"] {
+			public = moved(cfg.Server.Listen, public, d.anywhere)
+		}
+		if !d.asked["admin-listen"] {
+			admin = moved(cfg.Admin.Listen, admin, d.anywhere)
+		}
 	}
 	if d.public, err = d.bind(public, "--listen"); err != nil {
 		return err
@@ -152,19 +159,19 @@ func (d *dev) load() (*config.Config, error) {
 	if d.config == "" {
 		cfg, err := loader(filepath.Join(d.dir, "config.yaml"))()
 		if err != nil {
-			return nil, err
+			return cfg, err
 		}
 		return cfg, d.withRedis(cfg)
 	}
 	cfg, err := loader(d.config)()
 	if err != nil {
-		return nil, err
+		return cfg, err
 	}
 	client := config.Client{ID: d.clientID, Grants: map[string][]string{}, GrantTypes: []string{"client_credentials"}}
 	client.Secrets = []config.ClientSecret{{SHA256: secret.Sum(d.secret)}}
 	for _, c := range cfg.Clients {
 		if c.ID == d.clientID {
-			return nil, fmt.Errorf("the configuration has a client %q already; choose another name with --client-id", d.clientID)
+			return cfg, fmt.Errorf("the configuration has a client %q already; choose another name with --client-id", d.clientID)
 		}
 	}
 	for _, api := range cfg.APIs {

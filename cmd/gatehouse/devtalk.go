@@ -53,6 +53,11 @@ func (d *dev) welcome(w io.Writer, a *app.App) {
 		p("  gatehouse dev --upstream http://localhost:9000      # or: dev -c config.yaml")
 		p("")
 	}
+	ready := time.Now().Format(time.TimeOnly) + " INF ready "
+	for i, facts := 0, a.Facts(); i < len(facts); i += 2 {
+		ready += fmt.Sprintf(" %v=%v", facts[i], facts[i+1])
+	}
+	p("%s", ready)
 }
 
 // call is the request that dev proposes.
