@@ -113,7 +113,7 @@ func (s *site) url() string { return "http://" + s.listen.Addr().String() }
 func (s *site) write() {
 	state := "state:\n  dir: state\n"
 	if s.redis != nil {
-		state += "  redis: {addrs: [\"" + s.redis.Addr() + "\"], budget: 500ms}\n"
+		state += "  redis: {addrs: [\"" + s.redis.Addr() + "\"], budget: 10s}\n"
 	}
 	limit := ""
 	if s.limit != "" {

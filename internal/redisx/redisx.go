@@ -89,9 +89,9 @@ func (c *Client) options(o Options) *redis.Options {
 		MaxRetries:               -1,   // a take that timed out may have happened
 		DialTimeout:              dialTimeout,
 		DialerRetries:            1, // attempts, not repetitions
-		ReadTimeout:              ioTimeout,
-		WriteTimeout:             ioTimeout,
-		PoolTimeout:              poolTimeout,
+		ReadTimeout:              max(ioTimeout, o.Budget), // who allows a request to wait longer means it
+		WriteTimeout:             max(ioTimeout, o.Budget),
+		PoolTimeout:              max(poolTimeout, o.Budget),
 		PipelinePoolSize:         -1, // pipelines share the one pool
 		DisableIdentity:          true,
 		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
