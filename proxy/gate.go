@@ -28,6 +28,7 @@ func (c *call) gate() *denial {
 		return &denial{reason: authz.URITooLong, detail: "the request target is longer than 16 KiB"}
 	}
 	target, ok := originForm(r)
+	c.rec.Path, _, _ = strings.Cut(target, "?") // the log shows what was asked for also where it is refused
 	if !ok {
 		return malformed("the target is neither a path nor a URL of the host that the request is for")
 	}
@@ -44,7 +45,6 @@ func (c *call) gate() *denial {
 	if len(r.Header["Authorization"]) > 1 {
 		return &denial{reason: authz.MultipleTokens, detail: "the request has more than one Authorization header"}
 	}
-	c.rec.Path = c.target.raw
 	return nil
 }
 

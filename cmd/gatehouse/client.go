@@ -56,8 +56,11 @@ func newClientCreate() *cobra.Command {
 				return err
 			}
 			fmt.Fprintf(cmd.OutOrStdout(), "export GATEHOUSE_CLIENT_ID=%s\nexport GATEHOUSE_CLIENT_SECRET=%s\n", shellQuote(client.ID), plain)
-			fmt.Fprintf(cmd.ErrOrStderr(), "added to %s; the secret above is shown once and stored as a hash.\n"+
+			fmt.Fprintf(cmd.ErrOrStderr(), "added to %s. Keep the secret now: it is printed once, and only its hash is stored.\n"+
 				"a running gatehouse takes it within 5 s (run without --watch: send it SIGHUP). next: gatehouse token get\n", file)
+			if len(parsed) == 0 {
+				fmt.Fprintf(cmd.ErrOrStderr(), "it has no grant yet, so it gets no token: add one under %s in %s, as in grants: {orders: [orders:read]}\n", client.ID, file)
+			}
 			return nil
 		},
 	}

@@ -21,7 +21,11 @@ func (d *dev) welcome(w io.Writer, a *app.App) {
 	p := func(format string, args ...any) { fmt.Fprintf(w, format+"\n", args...) }
 
 	p("")
-	p("Gatehouse dev  %s  — embedded state in a temporary folder, on this machine only. Not for production.", version)
+	state := "embedded state in a temporary folder"
+	if d.redis != "" {
+		state = "limits and revocations in Redis"
+	}
+	p("Gatehouse dev  %s  — %s, on this machine only. Not for production.", version, state)
 	p("")
 	p("  gateway    %s", base)
 	p("  token      %s", token)
@@ -34,6 +38,10 @@ func (d *dev) welcome(w io.Writer, a *app.App) {
 		p("  API        %s (every path needs app:access)", d.upstream)
 	default:
 		p("  demo API   built in: GET /demo/hello (demo:read)   POST /demo/echo (demo:write)")
+	}
+	if port := cfg.Server.PublicURL.Port(); d.config != "" && port != "" && !strings.HasSuffix(base, ":"+port) {
+		p("")
+		p("  note: public_url is %s, as the file has it: what reads the metadata goes there, not here", cfg.Server.Issuer)
 	}
 	p("")
 	p("Get a token, then call the API:")

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"gatehouse/internal/config"
 )
 
 func newHealthcheck() *cobra.Command {
@@ -24,7 +26,7 @@ func newHealthcheck() *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			address, err := adminAddress(cmd, address)
 			if err != nil {
-				return err
+				return &codedError{exitFailed, err}
 			}
 			path := "/-/healthy"
 			if ready {
@@ -54,11 +56,11 @@ func adminAddress(cmd *cobra.Command, flag string) (string, error) {
 	if env := os.Getenv("GATEHOUSE_ADMIN"); env != "" {
 		return env, nil
 	}
-	cfg, err := loader(configPath(cmd))()
-	if err != nil {
-		return "", err
+	listen, _, err := config.Addresses(configPath(cmd), config.Options{})
+	if err != nil { // a check has two exit codes, and a file that can't be read is no third
+		return "", fmt.Errorf("%w\nsay where it listens with --admin or GATEHOUSE_ADMIN", err)
 	}
-	return cfg.Admin.Listen, nil
+	return listen, nil
 }
 
 func askAdmin(ctx context.Context, address, path string) (string, error) {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -266,6 +267,16 @@ func TestClientCheckRunToken(t *testing.T) {
 	if r := gatehouse(t, "wrong\n", "token", "get", "-c", path, "--secret-stdin"); r.code != exitDenied || !strings.Contains(r.stderr, "invalid_client") {
 		t.Errorf("token get with a wrong secret: %+v", r)
 	}
+	good, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, bytes.Replace(good, []byte("version: 1"), []byte("version: 9"), 1), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if r := gatehouse(t, "", "healthcheck", "-c", path); r.code != 0 || r.stdout != "healthy\n" {
+		t.Errorf("healthcheck while the file is broken and the process serves: %+v", r)
+	}
 	if code := stop(); code != 0 {
 		t.Errorf("run ended with %d\n%s", code, stderr)
 	}
@@ -296,10 +307,12 @@ func TestExitCodes(t *testing.T) {
 		{[]string{"check", bad + ".missing"}, 3, "missing"},
 		{[]string{"token", "get", "-c", path}, 2, "--client"},
 		{[]string{"client", "create"}, 2, "--help"},
+		{[]string{"healthcheck", "-c", bad + ".missing"}, 1, "--admin"},
+		{[]string{"token", "get", "--client", "x", "--url", "127.0.0.1:8080/oauth/token", "--secret-stdin"}, 2, "want a URL"},
 		{[]string{"version", "-o", "xml"}, 2, "text or json"},
 		{[]string{"client", "create", "x", "-c", path, "--grant", "a:b", "--grant", "a:c"}, 2, "twice"},
 	} {
-		if r := gatehouse(t, "", tc.args...); r.code != tc.code || !strings.Contains(r.stderr, tc.want) {
+		if r := gatehouse(t, "a secret", tc.args...); r.code != tc.code || !strings.Contains(r.stderr, tc.want) {
 			t.Errorf("%v: %d %q, want %d with %q", tc.args, r.code, r.stderr, tc.code, tc.want)
 		}
 	}
@@ -308,8 +321,34 @@ func TestExitCodes(t *testing.T) {
 	if err := json.Unmarshal([]byte(r.stdout), &findings); err != nil || r.code != 3 || len(findings) == 0 || findings[0]["level"] != "error" {
 		t.Errorf("check -o json: %+v (%v)", r, err)
 	}
-	if r := gatehouse(t, "", "version"); r.code != 0 || !strings.HasPrefix(r.stdout, "gatehouse dev go") {
-		t.Errorf("version: %+v", r)
+	for _, name := range []string{"version", "--version"} {
+		if r := gatehouse(t, "", name); r.code != 0 || !strings.HasPrefix(r.stdout, "gatehouse dev go") {
+			t.Errorf("%s: %+v", name, r)
+		}
+	}
+}
+
+// An answer that does not come is waited for until a signal comes.
+func TestInterrupt(t *testing.T) {
+	asked := make(chan struct{})
+	ctx, interrupt := context.WithCancel(context.Background())
+	silent := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		io.Copy(io.Discard, r.Body) // net/http notices that a caller went away once the body is read
+		close(asked)
+		<-r.Context().Done()
+	}))
+	defer silent.Close()
+	go func() { <-asked; interrupt() }()
+	var out, errOut bytes.Buffer
+	args := []string{"token", "get", "--client", "x", "--secret-stdin", "--url", silent.URL}
+	if code := execute(ctx, args, strings.NewReader("a secret"), &out, &errOut); code != exitInterrupted {
+		t.Errorf("interrupted: %d %q", code, errOut.String())
+	}
+	missing := httptest.NewServer(http.NotFoundHandler())
+	defer missing.Close()
+	r := gatehouse(t, "a secret", "token", "get", "--client", "x", "--secret-stdin", "--url", missing.URL)
+	if r.code != exitFailed || !strings.Contains(r.stderr, "is --url right?") {
+		t.Errorf("an address that is no token endpoint: %+v", r)
 	}
 }
 

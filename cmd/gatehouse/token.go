@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"gatehouse/internal/config"
 )
 
 func newToken() *cobra.Command {
@@ -49,11 +51,14 @@ works. The secret is read from GATEHOUSE_CLIENT_SECRET, --secret-file or --secre
 				return err
 			}
 			if q.url == "" {
-				cfg, err := loader(configPath(cmd))()
-				if err != nil {
-					return err
+				_, issuer, err := config.Addresses(configPath(cmd), config.Options{})
+				switch {
+				case err != nil:
+					return fmt.Errorf("%w\nor say where the token endpoint is: --url https://…/oauth/token", err)
+				case issuer == "":
+					return fmt.Errorf("%s has no server.public_url that can be used: run gatehouse check, or use --url", configPath(cmd))
 				}
-				q.url = strings.TrimSuffix(cfg.Server.Issuer, "/") + "/oauth/token"
+				q.url = strings.TrimSuffix(issuer, "/") + "/oauth/token"
 			}
 			access, err := q.get(cmd.Context(), secret)
 			if err != nil {
@@ -108,6 +113,9 @@ func (q tokenRequest) get(ctx context.Context, secret string) (string, error) {
 	if q.audience != "" {
 		form.Set("audience", q.audience)
 	}
+	if u, err := url.Parse(q.url); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+		return "", &codedError{exitUsage, fmt.Errorf("--url %q: want a URL such as http://127.0.0.1:8080/oauth/token", q.url)}
+	}
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, q.url, strings.NewReader(form.Encode()))
@@ -118,6 +126,9 @@ func (q tokenRequest) get(ctx context.Context, secret string) (string, error) {
 	req.SetBasicAuth(url.QueryEscape(q.client), url.QueryEscape(secret)) // RFC 6749 section 2.3.1
 	client := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	res, err := client.Do(req)
+	if errors.Is(err, context.Canceled) {
+		return "", err
+	}
 	if err != nil {
 		return "", &codedError{exitUnreachable, fmt.Errorf("%w\nis it running? start it with: gatehouse run", err)}
 	}
@@ -127,7 +138,8 @@ func (q tokenRequest) get(ctx context.Context, secret string) (string, error) {
 		Error       string `json:"error"`
 		Description string `json:"error_description"`
 	}
-	if err := json.NewDecoder(io.LimitReader(res.Body, 1<<20)).Decode(&answer); err != nil {
+	err = json.NewDecoder(io.LimitReader(res.Body, 1<<20)).Decode(&answer)
+	if err != nil || answer.AccessToken == "" && answer.Error == "" {
 		return "", fmt.Errorf("%s answered %s, and not the JSON of a token endpoint: is --url right?", q.url, res.Status)
 	}
 	if res.StatusCode != http.StatusOK || answer.AccessToken == "" {

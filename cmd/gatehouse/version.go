@@ -8,6 +8,10 @@ import (
 	"github.com/spf13/cobra"
 )
 
+func versionLine() string {
+	return fmt.Sprintf("gatehouse %s %s %s/%s", version, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+}
+
 func newVersion() *cobra.Command {
 	var output string
 	cmd := &cobra.Command{
@@ -17,7 +21,7 @@ func newVersion() *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			switch output {
 			case "text":
-				fmt.Fprintf(cmd.OutOrStdout(), "gatehouse %s %s %s/%s\n", version, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+				fmt.Fprintln(cmd.OutOrStdout(), versionLine())
 			case "json":
 				return json.NewEncoder(cmd.OutOrStdout()).Encode(map[string]string{
 					"version": version, "go": runtime.Version(), "os": runtime.GOOS, "arch": runtime.GOARCH})

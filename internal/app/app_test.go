@@ -114,6 +114,9 @@ func TestRefusals(t *testing.T) {
 			}
 		}
 		refused(n, "revoked")
+		if !strings.Contains(n.log.String(), `"path":"/open/%2e%2e/orders/1"`) {
+			t.Error("the log does not show the path that was refused")
+		}
 		if got := s.upstream.seen.Load(); got != before {
 			t.Errorf("the upstream saw %d refused requests", got-before)
 		}

@@ -125,6 +125,9 @@ func keepUnder(observe bool) string {
 
 func (r *reader) buildRoute(m val[*rawRoute], a *rawAPI, api *API) Route {
 	t := m.v
+	if s := literal(t.match.v.path); s != "" {
+		r.warn(t.match.at, "the segment %q is plain text here — a wildcard is {name}, or {name...} for the rest", clipText(s))
+	}
 	out := Route{
 		Pos:       m.at.pos(),
 		Match:     t.match.v.match,

@@ -123,7 +123,7 @@ func (r *reader) readClients(x val[string]) *rawClients {
 	path := near(x.at, x.v)
 	content, err := r.files.file(path, maxFile)
 	if err != nil {
-		r.fail(x.at, "%v — create it, with version: 1 in it", err)
+		r.fail(x.at, "%v — gatehouse client create makes it, or write a file with version: 1", err)
 		return nil
 	}
 	root, ok := r.parse(path, content)

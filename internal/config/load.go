@@ -45,6 +45,25 @@ func ClientsFile(path string, o Options) (string, error) {
 	return "", Errors(r.problems.sorted())
 }
 
+// Addresses are where the process that runs by config.yaml at path is reached: the admin listener, and the issuer as it is
+// written, which is empty where the file has none that can be used. The rest of the file is not judged: it may be broken while
+// that process serves on by what it loaded.
+func Addresses(path string, o Options) (admin, issuer string, err error) {
+	r := newReader(o)
+	_, raw := r.readConfig(path)
+	if raw == nil {
+		return "", "", Errors(r.problems.sorted())
+	}
+	admin = defaultAdminListen
+	if raw.admin.v != nil {
+		admin = raw.admin.v.listen.or(admin)
+	}
+	if raw.server.v != nil {
+		issuer = raw.server.v.publicURL.v.issuer
+	}
+	return admin, issuer, nil
+}
+
 // readConfig returns nil where config.yaml can't be read at all.
 func (r *reader) readConfig(path string) (node, *rawConfig) {
 	content, err := r.files.file(path, maxFile)

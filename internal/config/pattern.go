@@ -84,6 +84,16 @@ func checkPath(p string) error {
 	return nil
 }
 
+// literal finds a segment that another router would take for a wildcard and that is plain text here; "" where there is none.
+func literal(path string) string {
+	for _, s := range strings.Split(path, "/") {
+		if len(s) > 1 && s[0] == ':' || strings.Trim(s, "*") == "" && s != "" {
+			return s
+		}
+	}
+	return ""
+}
+
 // shapeOf is the path with its wildcards' names gone: patterns of one shape match the same paths. A trailing slash is
 // a wildcard for the rest.
 func shapeOf(path string) string {

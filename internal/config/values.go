@@ -58,7 +58,11 @@ func parsed[V any](kind string, parse func(string) (V, error)) form[V] {
 			r.fail(n, "has no value — write one, or remove the key")
 			return v, false
 		case tag != "!!str" && tag != "!!timestamp":
-			r.wrong(n, "a "+kind, fmt.Sprintf("quote it: %q", clipText(n.Value)))
+			hint := fmt.Sprintf("quote it: %q", clipText(n.Value))
+			if kind == "host:port" {
+				hint = fmt.Sprintf("write \":%s\"", clipText(n.Value))
+			}
+			r.wrong(n, "a "+kind, hint)
 			return v, false
 		}
 		v, err := parse(s)
@@ -157,6 +161,9 @@ func durationOf(least, most time.Duration) form[time.Duration] {
 		}
 		d, err := time.ParseDuration(s)
 		switch {
+		case tag == "!!int" && strings.Trim(n.Value, "0") == "":
+			r.wrong(n, "a duration above 0", "")
+			return 0, false
 		case tag == "!!int":
 			r.wrong(n, "a duration", "add a unit: "+clipText(n.Value)+"s")
 			return 0, false

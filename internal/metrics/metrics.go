@@ -183,7 +183,7 @@ func (m *Metrics) finishDecision(r *exchange.Record, api string) {
 	if r.Client != "" {
 		client := m.clientLabel(r)
 		m.clientReqs.WithLabelValues(client, api).Inc()
-		if r.Verdict != exchange.Allow {
+		if r.Verdict == exchange.Deny {
 			m.clientDenials.WithLabelValues(client, reason).Inc()
 		}
 	}

@@ -53,10 +53,10 @@ func (s *Store) Revoke(ctx context.Context, e Entry) (Result, error) {
 // note writes the revocation to the log; a token by its ID, in hex.
 func (s *Store) note(e *Entry) {
 	if e.Kind == Token {
-		s.log.Info("revoked", "kind", e.Kind, "id", hex.EncodeToString(e.ID[:]), "reason", e.Reason)
+		s.log.Info("revoked", "kind", e.Kind.String(), "id", hex.EncodeToString(e.ID[:]), "reason", e.Reason)
 		return
 	}
-	s.log.Info("revoked", "kind", e.Kind, "issuer", e.Issuer, "name", e.Name, "not_before", e.NotBefore, "reason", e.Reason)
+	s.log.Info("revoked", "kind", e.Kind.String(), "issuer", e.Issuer, "name", e.Name, "not_before", e.NotBefore, "reason", e.Reason)
 }
 
 // enter completes e and puts it into the journal and the set. alive is false where it did neither: an error says why, and
