@@ -5,17 +5,18 @@ import "time"
 // decide spends cost from the bucket that is full at tat, and returns the verdict with the bucket's new tat, unchanged but
 // for the clamp where it refuses. Times are microseconds since 1 700 000 000 s. A tat outside [now, now+tau] is clamped
 // to it: an older one is a full bucket, and a later one comes from a clock that was set back or a burst that was lowered.
+// A node's share of a policy has a tau for each cost, and the clamp is the largest of them. A cost of 0 always passes.
 func decide(now, tat int64, p *Policy, cost int64) (Decision, int64) {
 	if !p.valid() || cost < 0 {
 		return Decision{Policy: p}, tat
 	}
 	interval, tau := p.shape()
-	tat = min(max(tat, now), now+tau)
+	tat = min(max(tat, now), now+p.owed(interval, tau))
 	next := tat + charge(cost, interval, tau)
-	if over := next - (now + tau); over > 0 {
+	if over := next - (now + tau); over > 0 && cost > 0 {
 		return Decision{
 			Policy:     p,
-			Remaining:  (now + tau - tat) / interval,
+			Remaining:  max(0, now+tau-tat) / interval,
 			RetryAfter: micros(over),
 			Reset:      micros(tat - now),
 		}, tat
@@ -23,7 +24,7 @@ func decide(now, tat int64, p *Policy, cost int64) (Decision, int64) {
 	return Decision{
 		OK:        true,
 		Policy:    p,
-		Remaining: (now + tau - next) / interval,
+		Remaining: max(0, now+tau-next) / interval,
 		Reset:     micros(next - now),
 	}, next
 }

@@ -163,7 +163,7 @@ func TestShare(t *testing.T) {
 	} {
 		got := p.share(tt.n, tt.cost)
 		want := p
-		want.Per, want.Burst = tt.per, tt.burst
+		want.Per, want.Burst, want.debt = tt.per, tt.burst, p.Burst
 		if got != want {
 			t.Errorf("share(%d, %d) = %+v, wanted %+v", tt.n, tt.cost, got, want)
 		}

@@ -94,6 +94,33 @@ func TestRedisAway(t *testing.T) {
 	}
 }
 
+// Routes of different cost share a bucket, and the share's burst is never below the cost. A refused request of a low cost
+// must not forgive what one of a high cost has spent.
+func TestLocalShareForgivesNothing(t *testing.T) {
+	t.Parallel()
+	s, l := serving(t, 100*time.Millisecond, 4)
+	now := time.Now()
+	l.now = func() time.Time { return now }
+	s.Stop()
+	p := &Policy{Name: "p", Requests: 60, Per: time.Minute, Burst: 20} // of a node: one in 4 s
+	for _, low := range []int64{0, 1} {
+		who := fmt.Sprint("cost ", low)
+		admitted := 0
+		for range 160 {
+			if check(l, who, 20, p).OK {
+				admitted++
+				if d := check(l, who, low, p); d.OK != (low == 0) || d.Remaining != 0 || d.Source != FellLocal {
+					t.Fatalf("%s: %+v, wanted nothing left", who, d)
+				}
+			}
+			now = now.Add(time.Second)
+		}
+		if admitted != 2 { // 20 each 80 s
+			t.Errorf("%s between: %d requests of cost 20 admitted in 160 s, wanted 2", who, admitted)
+		}
+	}
+}
+
 func TestRedisComesBack(t *testing.T) {
 	t.Parallel()
 	s, l := serving(t, 100*time.Millisecond, 1)

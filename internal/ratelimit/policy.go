@@ -34,6 +34,9 @@ type Policy struct {
 	Burst int64
 	// OnError is used with Redis alone.
 	OnError Fail
+
+	// debt is how much a bucket may owe where that is more than Burst: the same bucket is charged with other bursts too.
+	debt int64
 }
 
 // Rate is requests per second. The zero Policy has rate 0.
@@ -61,6 +64,11 @@ func (p *Policy) shape() (interval, tau int64) {
 	return interval, interval * min(p.Burst, maxTau/interval)
 }
 
+// owed is how far ahead of now a bucket of this shape may stand, whoever charged it.
+func (p *Policy) owed(interval, tau int64) int64 {
+	return max(tau, interval*min(p.debt, maxTau/interval))
+}
+
 // charge is what a cost adds to a bucket of this shape. A cost above the burst gives more than tau, which never passes.
 func charge(cost, interval, tau int64) int64 {
 	if cost > tau/interval {
@@ -69,9 +77,11 @@ func charge(cost, interval, tau int64) int64 {
 	return cost * interval
 }
 
-// share is the policy of one node among n: rate and burst divided, the burst never below the cost.
+// share is the policy of one node among n: rate and burst divided, the burst never below the cost. What a request of a
+// higher cost owes, one of a lower cost must not forgive, so that the bucket may owe the whole burst with either.
 func (p *Policy) share(n, cost int64) Policy {
 	s := *p
+	s.debt = p.Burst
 	s.Burst = max(p.Burst/n, min(cost, p.Burst), 1)
 	if p.Per > math.MaxInt64/time.Duration(n) {
 		s.Per = math.MaxInt64
