@@ -101,5 +101,8 @@ func (c *call) match() *denial {
 	if c.upstreamPath, ok = rt.upstreamPath(c.target.raw); !ok {
 		return malformed("the path does not start with the API's prefix")
 	}
+	if !writable(c.upstreamPath) {
+		return malformed("the path starts with // where the API's prefix ends, and has bytes that belong percent-encoded")
+	}
 	return nil
 }

@@ -264,6 +264,31 @@ func checkAuthorized(t *testing.T, sent, saw string) {
 	}
 }
 
+// TestSlashesBehindThePrefix is R4 and R5 with all classes allowed: what is left when the prefix is gone is sent as it came,
+// or not at all. An encoded slash never becomes one.
+func TestSlashesBehindThePrefix(t *testing.T) {
+	t.Parallel()
+	rt := public("/api/{path...}")
+	rt.API = &API{Name: "stripped", StripPrefix: "/api"}
+	rt.Allow = AllowSlash | AllowDoubleSlash | AllowPercent | AllowSemicolon
+	w := newWorld(t, nil, rt)
+	for target, upstream := range map[string]string{
+		"/api//a%2Fb":    "//a%2Fb",
+		"/api/a%2Fb|c":   "/a%2Fb|c",
+		"/api/x//a%2F|":  "/x//a%2F|",
+		"/api//a%2Fb|c":  "",
+		"/%61pi//a%3B^c": "",
+	} {
+		got, seen := w.get(target), w.up.take()
+		if upstream == "" && got.StatusCode == 400 && len(seen) == 0 {
+			continue
+		}
+		if len(seen) != 1 || seen[0].target != upstream {
+			t.Errorf("%s: %d, the upstream saw %+v, wanted %q", target, got.StatusCode, seen, upstream)
+		}
+	}
+}
+
 // FuzzGate sends any target at all through a whole gateway.
 func FuzzGate(f *testing.F) {
 	for _, s := range hostileTargets(f) {

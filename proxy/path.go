@@ -42,10 +42,16 @@ func parseTarget(target string) (c canonical, why string) {
 		return canonical{}, "the path has a . or .. segment"
 	}
 	c.match = escapeBare(c.raw)
-	if c.match != c.raw && strings.HasPrefix(c.raw, "//") {
+	if !writable(c.raw) {
 		return canonical{}, "the path starts with // and has bytes that belong percent-encoded"
 	}
 	return c, ""
+}
+
+// writable reports whether a path can be sent byte for byte. One that starts with "//" goes through url.URL, which encodes
+// all of it anew, encoded slashes too, where any byte belongs percent-encoded; see setURL.
+func writable(path string) bool {
+	return !strings.HasPrefix(path, "//") || escapeBare(path) == path
 }
 
 // badByte names the first byte of s that is outside printable ASCII or in banned; "" where there is none.
