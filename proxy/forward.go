@@ -62,6 +62,7 @@ func (c *call) forward() {
 	c.cancel = cancel
 	c.w.idle = c.route.idle
 	in := c.r.WithContext(ctx)
+	delete(in.Header, "Upgrade") // before ReverseProxy answers 502 to one that it does not like
 	if c.r.ContentLength != 0 {
 		c.inbound = newInbound(c)
 		in.Body = c.inbound

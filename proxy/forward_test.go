@@ -354,6 +354,11 @@ func TestUpgradeIsStripped(t *testing.T) {
 			t.Errorf("%s %q reached the upstream", name, v)
 		}
 	}
+	// A caller can't make it look as if the upstream were down.
+	got = w.get("/a", "Connection: Upgrade", "Upgrade: \x80")
+	if rec := w.sink.nth(2); got.StatusCode != 200 || rec.UpstreamError != "" {
+		t.Errorf("junk in Upgrade: %d, upstream error %q", got.StatusCode, rec.UpstreamError)
+	}
 }
 
 // TestPipelining: two requests on one connection are two requests.
