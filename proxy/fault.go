@@ -17,6 +17,7 @@ import (
 var (
 	errTimeout = errors.New("the upstream sent no response headers within the route's timeout")
 	errIdle    = errors.New("the upstream sent nothing for longer than the idle timeout")
+	errStatus  = errors.New("the upstream answered with a status code below 200")
 	errSwitch  = errors.New("the upstream answered 101 to a request without Upgrade")
 )
 

@@ -129,6 +129,9 @@ func (c *call) respond(res *http.Response) error {
 	if res.StatusCode == http.StatusSwitchingProtocols {
 		return errSwitch
 	}
+	if res.StatusCode < http.StatusOK {
+		return errStatus // 1xx is not the response, and to write a code below 100 panics
+	}
 	c.answered.Store(true)
 	c.watch.Stop()
 	c.rec.Upstream = time.Since(c.sent)

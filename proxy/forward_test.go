@@ -99,6 +99,7 @@ func TestUpstreamFaults(t *testing.T) {
 		{"garbage", "http://" + rawUpstream(t, "SSH-2.0-OpenSSH\r\n"), 502, "upstream_unavailable", "other"},
 		{"two lengths", "http://" + rawUpstream(t, "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab"), 502, "upstream_unavailable", "other"},
 		{"huge headers", "http://" + rawUpstream(t, "HTTP/1.1 200 OK\r\nX: "+strings.Repeat("a", 1<<20)+"\r\n\r\n"), 502, "upstream_unavailable", "other"},
+		{"no such status", "http://" + rawUpstream(t, "HTTP/1.1 099 Secret\r\nContent-Length: 0\r\n\r\n"), 502, "upstream_unavailable", "other"},
 		{"switches protocols", "http://" + rawUpstream(t, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\nsecret"), 502, "upstream_unavailable", "other"},
 		{"switches, unsaid", "http://" + rawUpstream(t, "HTTP/1.1 101 Switching Protocols\r\n\r\nsecret"), 502, "upstream_unavailable", "other"},
 	} {
