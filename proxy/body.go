@@ -96,7 +96,7 @@ func (b *inbound) announceTrailers(out *http.Request) {
 		return
 	}
 	for name := range b.c.r.Trailer {
-		if !passes(name) {
+		if !passesInTrailer(name) {
 			continue
 		}
 		if out.Trailer == nil {

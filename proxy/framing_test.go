@@ -140,8 +140,10 @@ func TestSmuggling(t *testing.T) {
 func TestTrailers(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, nil, public("POST /p"))
-	w.raw("POST /p HTTP/1.1\r\nHost: gate.example\r\nTransfer-Encoding: chunked\r\nTrailer: X-Client-Id, Grpc-Note, X_Token_Subject\r\n\r\n"+
-		"2\r\nhi\r\n0\r\nX-Client-Id: evil\r\nGrpc-Note: good\r\nX_Token_Subject: evil\r\nX-Token-Scopes: evil\r\n\r\n", "POST")
+	w.raw("POST /p HTTP/1.1\r\nHost: gate.example\r\nTransfer-Encoding: chunked\r\nTrailer: X-Client-Id, Grpc-Note, X_Token_Subject\r\n"+
+		"trailer: authorization, host, x-request-id, traceparent, tracestate\r\n\r\n"+
+		"2\r\nhi\r\n0\r\nX-Client-Id: evil\r\nGrpc-Note: good\r\nX_Token_Subject: evil\r\nX-Token-Scopes: evil\r\n"+
+		"authorization: evil\r\nhost: evil\r\nx-request-id: evil\r\ntraceparent: evil\r\ntracestate: evil\r\n\r\n", "POST")
 	seen := w.up.take()
 	if len(seen) != 1 {
 		t.Fatalf("%d requests upstream", len(seen))

@@ -21,8 +21,18 @@ func dropUnsafe(h http.Header) {
 	}
 }
 
-// passes reports whether a client may send a header or trailer of this name through to the upstream.
+// passes reports whether a client may send a header of this name through to the upstream.
 func passes(name string) bool { return isPlain(name) && !isReserved(name) }
+
+// passesInTrailer is passes for a trailer. What the gateway checks, strips or sets as a header, and says who is asked, is
+// no trailer either (RFC 9110 §6.5.1): some upstreams merge the two.
+func passesInTrailer(name string) bool {
+	switch name {
+	case "Authorization", "Host", "X-Request-Id", "Traceparent", "Tracestate":
+		return false
+	}
+	return passes(name)
+}
 
 func isPlain(name string) bool {
 	for i := range len(name) {
