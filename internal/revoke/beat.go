@@ -97,7 +97,7 @@ func (f *Feed) persist() {
 
 func (f *Feed) save(last time.Duration) {
 	at := f.clock.local().Add(last - f.clock.elapsed())
-	if err := f.journal.putSync(synced{at, time.Duration(f.clock.offset.Load())}); err != nil {
+	if err := f.journal.putSync(synced{at, time.Duration(f.clock.offset.Load()), f.live.Load()}); err != nil {
 		f.log.Error("time of the last sync not kept", "err", err)
 		return
 	}
@@ -150,7 +150,7 @@ func (f *Feed) count(nodes map[string]string, id streamID) (applied, live int) {
 	return applied, live
 }
 
-// nodes is the size of the fleet by the last heartbeat, this node included.
+// nodes is the size of the fleet by the last heartbeat, also one of before a restart; this node is included.
 func (f *Feed) nodes() int { return max(1, int(f.live.Load())) }
 
 // trouble logs when something begins to fail, and when it works again.

@@ -97,8 +97,10 @@ func newFeed(o Options, p pace, set *Set, j *Journal, c *clock) *Feed {
 	return f
 }
 
-// resume takes over what the node knew of the fleet before it was restarted.
+// resume takes over what the node knew of the fleet before it was restarted. The fleet's size is good whatever its age:
+// nodes that restart while Redis is away would else each take the whole of every limit.
 func (f *Feed) resume(s synced, maxStaleness time.Duration) {
+	f.live.Store(s.nodes)
 	age := f.clock.local().Sub(s.at)
 	if age < -Skew {
 		return // the clock was set back: nobody knows how long ago it was

@@ -100,6 +100,29 @@ func TestFleetSize(t *testing.T) {
 	})
 }
 
+// TestFleetSizeOutlivesARestart: limits are shared by it while Redis is away, and a node must not take all of them because it
+// was restarted meanwhile.
+func TestFleetSizeOutlivesARestart(t *testing.T) {
+	t.Parallel()
+	e := engine{redistest.Start(t)}
+	dir := t.TempDir()
+	n := e.start(t, dir).synced()
+	e.start(t, t.TempDir()).synced()
+	eventually(t, "both nodes count", func() bool { return n.Nodes() == 2 })
+	e.server.Kill()
+	n.stop()
+	for range 2 { // the second time, nothing was heard of the fleet since the first
+		n = e.start(t, dir)
+		if got := n.Nodes(); got != 2 {
+			t.Errorf("after a restart without Redis the fleet has %d nodes, wanted 2", got)
+		}
+		n.stop()
+	}
+	if fresh := e.start(t, t.TempDir()); fresh.Nodes() != 1 {
+		t.Errorf("a node that never heard of the fleet counts %d nodes, wanted itself", fresh.Nodes())
+	}
+}
+
 // TestEmptiedRedisIsReseeded holds that what either node knew is in Redis again, and that a new node gets everything.
 func TestEmptiedRedisIsReseeded(t *testing.T) {
 	t.Parallel()

@@ -17,7 +17,7 @@ var (
 	tokensBucket = []byte("tokens") // expiry, id → nothing
 	rulesBucket  = []byte("rules")  // ruleKey.String → T, expiry
 	queueBucket  = []byte("queue")  // Entry.marshal → nothing: what Redis has not acknowledged
-	syncKey      = []byte("sync")   // in the root: Unix nanoseconds, clock offset in nanoseconds
+	syncKey      = []byte("sync")   // in the root: Unix nanoseconds, clock offset in nanoseconds, nodes
 )
 
 // loadBatch is how many entries Load hands on at once.
@@ -208,16 +208,19 @@ func (j *Journal) Unqueue(entries []Entry) error {
 	return nil
 }
 
-// synced is when a node last knew all that the fleet knew, and how far Redis's clock was ahead of its own then.
+// synced is when a node last knew all that the fleet knew, how far Redis's clock was ahead of its own then, and how many
+// nodes the fleet had.
 type synced struct {
 	at     time.Time
 	offset time.Duration
+	nodes  int64
 }
 
 // putSync persists s.
 func (j *Journal) putSync(s synced) error {
 	b := binary.BigEndian.AppendUint64(nil, uint64(s.at.UnixNano()))
 	b = binary.BigEndian.AppendUint64(b, uint64(s.offset))
+	b = binary.BigEndian.AppendUint64(b, uint64(s.nodes))
 	err := j.db.Update(func(tx *bbolt.Tx) error { return tx.Bucket(rootBucket).Put(syncKey, b) })
 	if err != nil {
 		return fmt.Errorf("journal of revocations: %w", err)
@@ -229,12 +232,13 @@ func (j *Journal) putSync(s synced) error {
 func (j *Journal) lastSync() (s synced, ok bool, err error) {
 	err = j.db.View(func(tx *bbolt.Tx) error {
 		b := tx.Bucket(rootBucket).Get(syncKey)
-		if len(b) != 16 {
+		if len(b) != 24 {
 			return nil
 		}
 		ok = true
 		s.at = time.Unix(0, int64(binary.BigEndian.Uint64(b)))
 		s.offset = time.Duration(binary.BigEndian.Uint64(b[8:]))
+		s.nodes = int64(binary.BigEndian.Uint64(b[16:]))
 		return nil
 	})
 	return s, ok, err
