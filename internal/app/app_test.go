@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -16,6 +17,7 @@ import (
 
 	"golang.org/x/oauth2/clientcredentials"
 
+	"gatehouse/internal/config"
 	"gatehouse/internal/logs"
 	"gatehouse/internal/redistest"
 	"gatehouse/internal/token"
@@ -505,5 +507,33 @@ func TestRedisAway(t *testing.T) {
 	}
 	if n.adminGet("/-/ready") != 200 {
 		t.Error("a node that was ready is not ready any more")
+	}
+}
+
+// A node that starts while Redis is away is ready for as long as max_staleness lasts: the longest of the APIs', since a
+// shorter one is what its own API answers 503 by.
+func TestReadyAtStartWithoutRedis(t *testing.T) {
+	s := newSite(t, redistest.Start(t))
+	s.start().stop()
+	s.redis.Kill()
+	cfg, err := s.load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		orders, users time.Duration
+		want          bool
+	}{{time.Nanosecond, time.Nanosecond, false}, {time.Nanosecond, time.Hour, true}, {time.Hour, time.Nanosecond, true}} {
+		cfg.APIs[0].Revocation.MaxStaleness, cfg.APIs[1].Revocation.MaxStaleness = tt.orders, tt.users
+		out := logs.Open(io.Discard, "info", "json")
+		a, err := New(t.Context(), Options{Load: func() (*config.Config, error) { return cfg, nil }, Log: out, Public: listener(t), Admin: listener(t), Watch: -1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if ready, why := a.Ready(); ready != tt.want {
+			t.Errorf("max_staleness %s and %s: ready %t (%s), wanted %t", tt.orders, tt.users, ready, why, tt.want)
+		}
+		a.Close()
+		out.Close()
 	}
 }

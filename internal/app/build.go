@@ -43,12 +43,21 @@ func (a *App) openState(ctx context.Context, cfg *config.Config) (err error) {
 			return err
 		}
 	}
-	a.revocations, err = revoke.Open(ctx, revoke.Options{DB: a.db, Redis: a.redis, Log: a.log})
+	a.revocations, err = revoke.Open(ctx, revoke.Options{DB: a.db, Redis: a.redis, Log: a.log, MaxStaleness: longestStaleness(cfg)})
 	if err != nil {
 		return err
 	}
 	a.limiter = ratelimit.New(ratelimit.Options{Redis: a.redis, Nodes: a.revocations.Nodes})
 	return nil
+}
+
+// longestStaleness is how old the last sync may be for a node that starts while Redis is away: what some API still takes.
+func longestStaleness(cfg *config.Config) time.Duration {
+	longest := time.Duration(0)
+	for _, api := range cfg.APIs {
+		longest = max(longest, api.Revocation.MaxStaleness)
+	}
+	return longest
 }
 
 // build turns a configuration into a snapshot. It touches nothing that serves, so that a configuration that can't be built
