@@ -26,7 +26,7 @@ func canonicalHost(host string) string {
 		return "[" + a.String() + "]"
 	}
 	name = strings.ToLower(strings.TrimSuffix(name, "."))
-	if name == "" || len(name) > maxHost || name[0] == '.' {
+	if name == "" || len(name) > maxHost || name[0] == '.' || strings.Contains(name+".", "..") {
 		return ""
 	}
 	for i := range len(name) {

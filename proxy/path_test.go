@@ -196,7 +196,7 @@ func TestCanonicalHost(t *testing.T) {
 		"api.example.com:443": "api.example.com", "API.example.com.:8080": "api.example.com", "api.example.com:": "api.example.com",
 		"127.0.0.1:80": "127.0.0.1", "[::1]:80": "[::1]", "[0:0::1]": "[::1]",
 		"": "", ":80": "", ".": "", "a,b": "", "user@a": "", "a b": "", "a/b": "", "a:b": "", "a:1:2": "", "a:123456": "", "::1": "", "[::1": "", "[::1%25x]": "",
-		"[127.0.0.1]": "", "é": "", ".a": "", strings.Repeat("a", 254): "",
+		"[127.0.0.1]": "", "é": "", ".a": "", "a..b": "", "a..": "", strings.Repeat("a", 254): "",
 	} {
 		if got := canonicalHost(in); got != want {
 			t.Errorf("canonicalHost(%q) = %q, want %q", in, got, want)

@@ -74,7 +74,7 @@ func (a *App) build(cfg *config.Config, prev *snapshot) (*snapshot, error) {
 	}
 	endpoint, err := tokenep.New(tokenep.Options{
 		Issuer: cfg.Server.Issuer, PublicURL: cfg.Server.PublicURL, APIs: apis(cfg), Clients: registry,
-		Signer: ring.Signer, JWKS: ring.JWKS, Verifier: verifier, Revocations: revocations{a.revocations}, Now: time.Now,
+		Signer: ring.Signer, JWKS: ring.JWKS, Verifier: verifier, Revocations: revocations{a.revocations}, Now: a.revocations.Now,
 	})
 	if err != nil {
 		return nil, err

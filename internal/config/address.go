@@ -50,6 +50,9 @@ var aHostPort = textIs("host:port", func(s string) error {
 
 // aHost is a host name or an address as a Host header carries it, without a port, in lower case.
 var aHost = parsed("host name", func(s string) (string, error) {
+	if a, err := netip.ParseAddr(strings.TrimSuffix(strings.TrimPrefix(s, "["), "]")); err == nil && a.Is6() && a.Zone() == "" {
+		return "[" + a.String() + "]", nil
+	}
 	if !isHost(s) {
 		return "", fmt.Errorf("%q is not a host — write a name or an address, without scheme, port and wildcards", clipText(s))
 	}

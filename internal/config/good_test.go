@@ -69,7 +69,7 @@ func TestFull(t *testing.T) {
 				Scopes: map[string]string{"orders:read": "Read", "orders:write": ""}, Algorithm: "PS256", TTL: time.Minute,
 				Dialect: "auth0", NarrowScopes: true, Issuers: []string{"local"}, Observe: true,
 				Revocation: Revocation{MaxStaleness: 30 * time.Second, AllowStale: false},
-				Hosts:      []string{"api.example", "192.0.2.7"}, StripPrefix: "/o",
+				Hosts:      []string{"api.example", "192.0.2.7", "[2001:db8::7]"}, StripPrefix: "/o",
 				RateLimits: []RateLimit{
 					{Name: "orders", Requests: 10, Per: time.Minute, Burst: 20, By: "ip", OnError: "closed"},
 					{Name: "orders#2", Requests: 5, Per: time.Second, Burst: 5, By: "client", OnError: "local"},
