@@ -57,8 +57,8 @@ func adminAddress(cmd *cobra.Command, flag string) (string, error) {
 		return env, nil
 	}
 	listen, _, err := config.Addresses(configPath(cmd), config.Options{})
-	if err != nil { // a check has two exit codes, and a file that can't be read is no third
-		return "", fmt.Errorf("%w\nsay where it listens with --admin or GATEHOUSE_ADMIN", err)
+	if err != nil { // %v: a check has two exit codes, and a bad configuration is no third
+		return "", fmt.Errorf("%v\nsay where it listens with --admin or GATEHOUSE_ADMIN", err)
 	}
 	return listen, nil
 }
