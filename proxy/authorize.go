@@ -1,8 +1,6 @@
 package proxy
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"net/http"
 	"strconv"
 	"strings"
@@ -51,10 +49,7 @@ func (c *call) verify(now int64) (*authz.Principal, *authz.Failure) {
 
 func (c *call) recordToken(p *authz.Principal) {
 	c.rec.Client, c.rec.Issuer, c.rec.Scopes = p.Client, p.Issuer, p.Scopes.String()
-	if p.TokenID != "" {
-		sum := sha256.Sum256([]byte(p.TokenID))
-		c.rec.TokenID = hex.EncodeToString(sum[:8])
-	}
+	c.rec.TokenID = exchange.HashID(p.TokenID)
 }
 
 // upgrade refuses to change to WebSocket. Other upgrades go on as the plain requests that they also are (RFC 9110 §7.8).

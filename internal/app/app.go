@@ -14,6 +14,7 @@ import (
 
 	"go.etcd.io/bbolt"
 
+	"gatehouse/internal/audit"
 	"gatehouse/internal/config"
 	"gatehouse/internal/exchange"
 	"gatehouse/internal/keyring"
@@ -51,6 +52,7 @@ type App struct {
 
 	db          *bbolt.DB
 	redis       *redisx.Client // nil: embedded
+	audit       *audit.Log     // nil: switched off
 	revocations *revoke.Store
 	limiter     *ratelimit.Limiter
 	ring        *keyring.Ring // generated keys; nil with key_dir
@@ -90,6 +92,7 @@ func New(ctx context.Context, o Options) (_ *App, err error) {
 		return nil, err
 	}
 	a.install(snap, "start")
+	a.record(audit.Event{Action: "start", Outcome: "ok", Detail: "version " + o.Version + ", config " + short(cfg.Hash)})
 	return a, nil
 }
 

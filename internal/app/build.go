@@ -38,6 +38,9 @@ func (a *App) openState(ctx context.Context, cfg *config.Config) (err error) {
 	if a.db, err = statedb.Open(cfg.State.Dir); err != nil {
 		return err
 	}
+	if err := a.openAudit(cfg); err != nil {
+		return err
+	}
 	if cfg.State.Redis != nil {
 		if a.redis, err = openRedis(cfg.State.Redis); err != nil {
 			return err
@@ -82,7 +85,7 @@ func (a *App) build(cfg *config.Config, prev *snapshot) (*snapshot, error) {
 	o := proxy.Options{
 		Routes: routes(cfg), Own: endpoint.Endpoints(), PublicURL: cfg.Server.PublicURL,
 		Verifier: verifier, Revocations: revocations{a.revocations}, Clients: registry, Limiter: a.limiter,
-		Sinks:          append([]exchange.Sink{a.metrics, exchange.AccessLog{Log: a.log}}, a.opts.Sinks...),
+		Sinks:          append([]exchange.Sink{a.metrics, exchange.AccessLog{Log: a.log}, a.audit}, a.opts.Sinks...),
 		TrustedProxies: cfg.Server.TrustedProxies, IdleTimeout: cfg.Server.IdleTimeout, Log: a.log, Now: time.Now,
 	}
 	if prev != nil {

@@ -16,6 +16,7 @@ func (a *App) Close() error {
 	if snap := a.current.Load(); snap != nil {
 		snap.gateway.Retire()
 	}
+	errs = append(errs, a.audit.Close())
 	if a.revocations != nil {
 		errs = append(errs, a.revocations.Close())
 	}

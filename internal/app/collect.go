@@ -24,6 +24,10 @@ var (
 	limitKeys   = describe("rate_limit_keys", "Rate limit buckets in the memory of this node.")
 	limitShared = describe("rate_limit_overflow_total", "Charges that went to a common bucket since there were too many keys.")
 	keyState    = describe("signing_key_state", "The signing keys; always 1.", "kid", "alg", "state")
+	auditLines  = describe("audit_lines_total", "Lines taken into the audit trail.")
+	auditLost   = describe("audit_lines_lost_total", "Lines of the audit trail given up since the disk took none; the trail says how many.")
+	auditFails  = describe("audit_write_failures_total", "Attempts to write the audit trail that failed.")
+	auditDown   = describe("audit_failing", "1 while the audit trail can't be written, else 0.")
 	logDropped  = describe("log_lines_dropped_total", "Log lines given up because nobody read the log.")
 	redisUp     = describe("redis_up", "1 where the last heartbeat could write to Redis, else 0.")
 	redisOpen   = describe("redis_breaker_open", "1 while requests do without Redis, else 0.")
@@ -36,7 +40,7 @@ func collectors(a *App) []prometheus.Collector { return []prometheus.Collector{s
 
 // Describe implements prometheus.Collector.
 func (s stats) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{draining, ready, revoked, staleness, fleet, outbox, limitKeys, limitShared, keyState, logDropped} {
+	for _, d := range []*prometheus.Desc{draining, ready, revoked, staleness, fleet, outbox, limitKeys, limitShared, keyState, auditLines, auditLost, auditFails, auditDown, logDropped} {
 		ch <- d
 	}
 	if s.a.redis != nil {
@@ -67,6 +71,11 @@ func (s stats) Collect(ch chan<- prometheus.Metric) {
 	gauge(limitKeys, float64(l.Keys))
 	counter(limitShared, l.Overflowed)
 	counter(logDropped, s.a.opts.Log.Dropped())
+	t := s.a.audit.Stats()
+	counter(auditLines, t.Lines)
+	counter(auditLost, t.Lost)
+	counter(auditFails, t.Failures)
+	gauge(auditDown, truth(t.Failing))
 	if snap := s.a.current.Load(); snap != nil {
 		for _, k := range snap.ring.Keys() {
 			gauge(keyState, 1, k.ID, string(k.Algorithm), k.State)

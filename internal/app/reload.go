@@ -27,13 +27,16 @@ func (a *App) Reload(trigger string) (summary string, err error) {
 		a.metrics.Refused(trigger)
 		a.log.Error("reload refused, still serving the old configuration", "trigger", trigger, "config", short(old.cfg.Hash),
 			"loaded", old.loaded.UTC().Format(time.RFC3339), "errors", strings.Split(err.Error(), "\n"))
+		a.recordReload(trigger, "", err)
 		return "", err
 	}
 	summary = diff(old.cfg, next.cfg)
 	a.setLog(next.cfg)
+	a.audit.Set(next.cfg.Audit.MaxSize, next.cfg.Audit.Keep)
 	a.install(next, trigger)
 	old.gateway.Retire()
 	a.log.Info("configuration reloaded", "trigger", trigger, "config", short(next.cfg.Hash), "changes", summary)
+	a.recordReload(trigger, summary, nil)
 	return summary, nil
 }
 

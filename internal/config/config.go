@@ -9,6 +9,7 @@ package config
 import (
 	"net/netip"
 	"net/url"
+	"path/filepath"
 	"time"
 
 	"gatehouse/internal/secret"
@@ -35,6 +36,7 @@ type Config struct {
 	APIs []API
 	// Clients are sorted by id.
 	Clients []Client
+	Audit   Audit
 	Log     Log
 
 	places map[string]node // where each key that needs a restart stands
@@ -174,6 +176,22 @@ type Client struct {
 type ClientSecret struct {
 	SHA256              [32]byte
 	NotBefore, NotAfter time.Time // zero: no bound
+}
+
+// Audit is the trail of decisions about tokens and of administrative acts.
+type Audit struct {
+	Enabled bool
+	File    string // empty: audit.log in State.Dir
+	MaxSize int64  // of one file, in bytes
+	Keep    int    // how many full files stay
+}
+
+// AuditFile is where the trail is written to, whether or not it is enabled.
+func (c *Config) AuditFile() string {
+	if c.Audit.File != "" {
+		return c.Audit.File
+	}
+	return filepath.Join(c.State.Dir, "audit.log")
 }
 
 // Log is how the process logs.

@@ -62,6 +62,7 @@ func TestFull(t *testing.T) {
 			Signing: map[string]string{"EdDSA": "a.pem"},
 		},
 		Revocation: Revocation{MaxStaleness: time.Minute, AllowStale: true},
+		Audit:      Audit{Enabled: true, File: in("trail/audit.log"), MaxSize: 1 << 20, Keep: 3},
 		Log:        Log{Level: "debug", Format: "text"},
 		APIs: []API{
 			{
@@ -162,6 +163,9 @@ func TestMinimal(t *testing.T) {
 	}
 	if got, want := c.Revocation, (Revocation{MaxStaleness: 10 * time.Minute}); got != want {
 		t.Errorf("revocation %+v, want %+v", got, want)
+	}
+	if got, want := c.Audit, (Audit{Enabled: true, MaxSize: 64 << 20, Keep: 8}); got != want || c.AuditFile() != filepath.Join(dir, "state", "audit.log") {
+		t.Errorf("audit %+v in %s, want %+v", got, c.AuditFile(), want)
 	}
 	if got, want := c.Log, (Log{Level: "info", Format: "json"}); got != want {
 		t.Errorf("log %+v, want %+v", got, want)

@@ -21,6 +21,7 @@ type rawConfig struct {
 	apisDir     val[string]
 	defaults    val[*rawDefaults]
 	apis        val[[]entry[*rawAPI]]
+	audit       val[*rawAudit]
 	log         val[*rawLog]
 }
 
@@ -35,6 +36,7 @@ var configForm = object(
 	is("apis_dir", aFile, func(c *rawConfig) *val[string] { return &c.apisDir }),
 	is("defaults", defaultsForm, func(c *rawConfig) *val[*rawDefaults] { return &c.defaults }),
 	is("apis", apisForm, func(c *rawConfig) *val[[]entry[*rawAPI]] { return &c.apis }),
+	is("audit", auditForm, func(c *rawConfig) *val[*rawAudit] { return &c.audit }),
 	is("log", logForm, func(c *rawConfig) *val[*rawLog] { return &c.log }),
 	later[rawConfig]("issuers"),
 )
@@ -250,6 +252,20 @@ var routeForm = object(
 		func(t *rawRoute) *val[[]val[string]] { return &t.allowPath }),
 	is("rate_limit", limitsForm, func(t *rawRoute) *val[[]*rawLimit] { return &t.rateLimit }),
 	later[rawRoute]("upgrade", "[]"),
+)
+
+type rawAudit struct {
+	enabled val[bool]
+	file    val[string]
+	maxSize val[int64]
+	keep    val[int64]
+}
+
+var auditForm = object(
+	is("enabled", aBool, func(a *rawAudit) *val[bool] { return &a.enabled }),
+	is("file", aFile, func(a *rawAudit) *val[string] { return &a.file }),
+	is("max_size", size(64<<10, 1<<40), func(a *rawAudit) *val[int64] { return &a.maxSize }),
+	is("keep", whole(1, 10_000), func(a *rawAudit) *val[int64] { return &a.keep }),
 )
 
 type rawLog struct {

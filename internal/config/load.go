@@ -90,6 +90,7 @@ func (r *reader) load(path string) *Config {
 	r.buildServer(c, raw)
 	r.buildAdmin(c, raw)
 	r.buildState(c, raw)
+	r.buildAudit(c, raw)
 	r.buildTokens(c, raw)
 	c.Revocation = revocationOf(raw.revocation, Revocation{MaxStaleness: defaultStaleness})
 	c.Log = Log{Level: "info", Format: "json"}

@@ -16,7 +16,7 @@ func (c *Config) remember(root node, raw *rawConfig) {
 			}
 		}
 	}
-	s, a, st, t := raw.server.v, raw.admin.v, raw.state.v, raw.tokens.v
+	s, a, st, t, au := raw.server.v, raw.admin.v, raw.state.v, raw.tokens.v, raw.audit.v
 	if s == nil {
 		s = new(rawServer)
 	}
@@ -29,6 +29,9 @@ func (c *Config) remember(root node, raw *rawConfig) {
 	if t == nil {
 		t = new(rawTokens)
 	}
+	if au == nil {
+		au = new(rawAudit)
+	}
 	place("server.listen", s.listen.at, raw.server.at)
 	place("server.public_url", s.publicURL.at, raw.server.at)
 	place("server.idle_timeout", s.idleTimeout.at, raw.server.at)
@@ -38,6 +41,8 @@ func (c *Config) remember(root node, raw *rawConfig) {
 	place("state.dir", st.dir.at, raw.state.at)
 	place("state.redis", st.redis.at, raw.state.at)
 	place("tokens.key_dir", t.keyDir.at, raw.tokens.at)
+	place("audit.enabled", au.enabled.at, raw.audit.at)
+	place("audit.file", au.file.at, raw.audit.at)
 }
 
 // RestartNeeded names the keys that differ between old and new and that a reload can't change, with their places in
@@ -59,6 +64,8 @@ func RestartNeeded(old, new *Config) []Problem {
 	differ("state.dir", old.State.Dir, new.State.Dir)
 	differ("state.redis", withoutPlace(old.State.Redis), withoutPlace(new.State.Redis))
 	differ("tokens.key_dir", old.Tokens.KeyDir, new.Tokens.KeyDir)
+	differ("audit.enabled", old.Audit.Enabled, new.Audit.Enabled)
+	differ("audit.file", old.Audit.File, new.Audit.File)
 	return out.sorted()
 }
 

@@ -26,6 +26,8 @@ const (
 	defaultStaleness      = 10 * time.Minute
 	defaultTimeout        = 30 * time.Second
 	defaultMaxBody        = 10 << 20
+	defaultAuditSize      = 64 << 20
+	defaultAuditKeep      = 8
 )
 
 func (r *reader) buildServer(c *Config, raw *rawConfig) {
@@ -172,6 +174,20 @@ func (r *reader) certificates(x val[string]) string {
 		r.fail(x.at, "%s holds no PEM certificate", path)
 	}
 	return path
+}
+
+func (r *reader) buildAudit(c *Config, raw *rawConfig) {
+	a := raw.audit.v
+	if a == nil {
+		a = new(rawAudit)
+	}
+	c.Audit = Audit{Enabled: a.enabled.or(true), MaxSize: a.maxSize.or(defaultAuditSize), Keep: int(a.keep.or(defaultAuditKeep))}
+	if a.file.set {
+		c.Audit.File = near(a.file.at, a.file.v)
+	}
+	if !c.Audit.Enabled {
+		r.warn(a.enabled.at, "nothing is kept of who got which token, and of what administrators did")
+	}
 }
 
 func (r *reader) buildTokens(c *Config, raw *rawConfig) {

@@ -219,6 +219,7 @@ func TestRestartNeeded(t *testing.T) {
 		// The two live in different directories, which is no change of the configuration.
 		c.State.Dir, _ = filepath.Rel(dir, c.State.Dir)
 		c.Tokens.KeyDir, _ = filepath.Rel(dir, c.Tokens.KeyDir)
+		c.Audit.File, _ = filepath.Rel(dir, c.Audit.File)
 		c.State.Redis.CAFile = ""
 		return c
 	}
@@ -233,6 +234,9 @@ func TestRestartNeeded(t *testing.T) {
 		{"pprof: true", "pprof: false", "14 admin.pprof"},
 		{"dir: data/state", "dir: data/other", "16 state.dir"},
 		{"prefix: gate", "prefix: other", "18 state.redis"},
+		{"enabled: true", "enabled: false", "80 audit.enabled"},
+		{"trail/", "trail2/", "80 audit.file"},
+		{"keep: 3", "keep: 4", ""},
 		{"drain: 5s", "drain: 6s", ""},
 		{"level: debug", "level: info", ""},
 		{"version: 1\n", "version: 1\n# moved\n", ""},

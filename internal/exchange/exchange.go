@@ -5,6 +5,8 @@ package exchange
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"time"
 )
 
@@ -20,7 +22,7 @@ type Record struct {
 
 	API   string // name of the API; "" where none matched
 	Route string // the configured match; "" where none matched
-	// Endpoint names one of our own endpoints (token, revoke, jwks, metadata); "" for proxied traffic.
+	// Endpoint names one of our own endpoints (token, revoke, introspect, jwks, metadata); "" for proxied traffic.
 	Endpoint string
 
 	Status   int
@@ -29,7 +31,7 @@ type Record struct {
 	Detail   string // the reason in words, for people; never a secret
 	Client   string // the authenticated client's id; "" before authentication
 	Issuer   string // the name of its issuer, "local" for ours
-	TokenID  string // hash of the token's id, for joining log lines
+	TokenID  string // HashID of the token's id, for joining log lines
 	Scopes   string // the token's scopes
 	Required string // the scopes that the route needs
 	Hit      Hit    // whether the verified-token cache knew the token
@@ -38,6 +40,8 @@ type Record struct {
 	OAuthError string
 	// Issued is true where the token endpoint issued a token.
 	Issued bool
+	// Own is what the endpoints that clients authenticate to know besides; its zero value for all other requests.
+	Own Own
 
 	Limit       string // the policy that decided
 	LimitSource string // memory, redis, local, open, closed; "" where no limit applied
@@ -47,6 +51,36 @@ type Record struct {
 	UpstreamError     string        // closed set: dial, tls, timeout, reset, canceled, other; "" for none
 	UpstreamDetail    string        // the error in words, for the log alone
 	Duration          time.Duration
+}
+
+// Own is what the token, revocation and introspection endpoints add to a record.
+type Own struct {
+	Method     string   // how the client authenticated, or tried to, as in the metadata; "" where it did not try
+	Claimed    string   // the id that the caller gave: its own words, for the audit trail alone
+	Audience   string   // of the token that is issued, revoked or introspected
+	Asked      string   // the scopes that were asked for
+	JTI        string   // the token's id
+	Introspect string   // what introspection answered: "active" or "inactive"; "" elsewhere
+	Warnings   []string // what passed and deserves a look, such as a parameter that was ignored
+	Quotas     []Quota  // the client's quotas as this request left them
+}
+
+// Quota is one of a client's quotas after a request for a token.
+type Quota struct {
+	Name    string  // "quota", "quota#2"
+	Mode    string  // "enforce" or "observe"
+	Used    float64 // how much of it is used, from 0 to 1
+	Over    bool    // it had nothing left: in the mode enforce the request was refused
+	Reached int     // 60, 80 or 100 where this request reached that percentage; else 0
+}
+
+// HashID is 16 hex digits that stand for a token's id in logs; "" for an empty id.
+func HashID(id string) string {
+	if id == "" {
+		return ""
+	}
+	sum := sha256.Sum256([]byte(id))
+	return hex.EncodeToString(sum[:8])
 }
 
 // Verdict is what was decided about a request.
