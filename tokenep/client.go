@@ -25,6 +25,8 @@ type Client struct {
 	Auth       string                  // the one method it may use; empty: Basic and post
 	Secrets    []Secret                // any that is good now authenticates; empty: none does
 	TTL        time.Duration           // shortens the API's; 0: the API's
+	Quotas     []Quota                 // on the tokens that it is issued
+	Introspect []string                // names of the APIs whose tokens it may introspect
 	Disabled   bool
 }
 

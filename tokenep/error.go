@@ -8,7 +8,8 @@ import (
 	"gatehouse/internal/exchange"
 )
 
-// The error words (RFC 6749 §5.2, RFC 8707 §2; access_denied for APIs of the dialect auth0).
+// The error words (RFC 6749 §5.2, RFC 8707 §2; access_denied for APIs of the dialect auth0; too_many_requests as Auth0 has
+// it).
 const (
 	invalidRequest         = "invalid_request"
 	invalidClient          = "invalid_client"
@@ -17,6 +18,7 @@ const (
 	invalidScope           = "invalid_scope"
 	invalidTarget          = "invalid_target"
 	accessDenied           = "access_denied"
+	tooManyRequests        = "too_many_requests"
 	serverError            = "server_error"
 	temporarilyUnavailable = "temporarily_unavailable"
 )
@@ -24,7 +26,7 @@ const (
 // Errors returns the closed set of error words, for metrics. The caller owns the slice.
 func Errors() []string {
 	return []string{invalidRequest, invalidClient, unauthorizedClient, unsupportedGrantType, invalidScope, invalidTarget,
-		accessDenied, serverError, temporarilyUnavailable}
+		accessDenied, tooManyRequests, serverError, temporarilyUnavailable}
 }
 
 // refusal is an error response: status and word travel together.
@@ -34,6 +36,7 @@ type refusal struct {
 	description string // for the caller: one of our own sentences, never a byte of the request
 	detail      string // for the log; empty: the description
 	allow       string // with 405: the methods there are
+	retryAfter  int64  // with 429: seconds until a request may pass again
 }
 
 // refuse makes a 400, the status of every error that has no other (RFC 6749 §5.2).
@@ -65,6 +68,8 @@ func (f *refusal) write(w http.ResponseWriter, rec *exchange.Record) {
 		h.Set("WWW-Authenticate", `Basic realm="gatehouse"`)
 	case http.StatusMethodNotAllowed:
 		h.Set("Allow", f.allow)
+	case http.StatusTooManyRequests:
+		h.Set("Retry-After", strconv.FormatInt(max(f.retryAfter, 1), 10))
 	case http.StatusServiceUnavailable:
 		h.Set("Retry-After", "1")
 	}

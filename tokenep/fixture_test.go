@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -15,6 +16,7 @@ import (
 
 	"gatehouse/authz"
 	"gatehouse/internal/exchange"
+	"gatehouse/internal/ratelimit"
 	"gatehouse/internal/revoke"
 	"gatehouse/internal/secret"
 	"gatehouse/internal/token"
@@ -39,6 +41,7 @@ type store struct {
 	mu        sync.Mutex
 	notBefore int64
 	notReady  bool
+	staleness time.Duration
 	err       error
 	entries   []revoke.Entry
 }
@@ -62,6 +65,18 @@ func (s *store) Ready() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return !s.notReady
+}
+
+func (s *store) Staleness() time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.staleness
+}
+
+func (s *store) Revoked(p *authz.Principal) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.ContainsFunc(s.entries, func(e revoke.Entry) bool { return e.ID == revoke.TokenID(p.Issuer, p.TokenID) })
 }
 
 func (s *store) revoked() []revoke.Entry {
@@ -137,6 +152,11 @@ func clients(now time.Time, secrets map[string]string) []tokenep.Client {
 		one("c-noscope", map[string]token.Scopes{"a": {}}),
 		one("c-noapi", nil),
 		with(one("c-nogrant", a), func(c *tokenep.Client) { c.GrantTypes = nil }),
+		with(one("c-q", a), func(c *tokenep.Client) { c.Quotas = []tokenep.Quota{quota(3)} }),
+		with(one("c-qo", a), func(c *tokenep.Client) { c.Quotas = []tokenep.Quota{observed(quota(5))} }),
+		with(one("c-q2", a), func(c *tokenep.Client) { c.Quotas = []tokenep.Quota{quota(2), observed(named("quota#2", quota(1)))} }),
+		with(one("rs-a", nil), func(c *tokenep.Client) { c.Introspect = []string{"a", "c"} }),
+		with(one("rs-b", nil), func(c *tokenep.Client) { c.Introspect = []string{"b"} }),
 		with(one("c-off", a), func(c *tokenep.Client) { c.Disabled = true }),
 		with(one("c-ttl", a), func(c *tokenep.Client) { c.TTL = 30 * time.Second }),
 		with(one("c-long", a), func(c *tokenep.Client) { c.TTL = time.Hour }),
@@ -149,6 +169,14 @@ func clients(now time.Time, secrets map[string]string) []tokenep.Client {
 		with(one("c-later", a), func(c *tokenep.Client) { c.Secrets[0] = from(c.Secrets[0], now.Add(3*time.Second)) }),
 	}
 }
+
+// quota is so many tokens an hour.
+func quota(n int64) tokenep.Quota {
+	return tokenep.Quota{Policy: ratelimit.Policy{Name: "quota", Requests: n, Per: time.Hour, Burst: n}}
+}
+
+func observed(q tokenep.Quota) tokenep.Quota           { q.Observe = true; return q }
+func named(name string, q tokenep.Quota) tokenep.Quota { q.Policy.Name = name; return q }
 
 // start runs the endpoints on a real listener, with a change to the options before.
 func start(t testing.TB, change func(o *tokenep.Options)) *fixture {
@@ -175,7 +203,7 @@ func start(t testing.TB, change func(o *tokenep.Options)) *fixture {
 	}
 	f.options = tokenep.Options{Issuer: issuerURL, APIs: apis(), Clients: tokenep.NewRegistry(clients(now, f.secrets)),
 		Signer: func(a token.Algorithm) *token.PrivateKey { return f.signers[a] }, JWKS: func() []byte { return jwks },
-		Verifier: verifier, Revocations: f.store, Now: f.clock.Now}
+		Verifier: verifier, Revocations: f.store, Quotas: ratelimit.New(ratelimit.Options{Now: f.clock.Now}), Now: f.clock.Now}
 	if change != nil {
 		change(&f.options)
 	}
@@ -338,7 +366,7 @@ func refused(t *testing.T, a answer, status int, word string) {
 	if challenge := a.header.Get("WWW-Authenticate"); (status == 401) != strings.HasPrefix(challenge, "Basic realm=") {
 		t.Errorf("status %d with challenge %q", status, challenge)
 	}
-	if retry := a.header.Get("Retry-After"); (status == 503) != (retry != "") {
+	if retry := a.header.Get("Retry-After"); (status == 503 || status == 429) != (retry != "") {
 		t.Errorf("status %d with Retry-After %q", status, retry)
 	}
 }

@@ -35,10 +35,13 @@ func (f form) ignored() string {
 			first = name
 		}
 	}
-	if first == "" {
+	switch {
+	case first == "":
 		return ""
+	case len(first) > 40 || strings.Contains(first, "gatecs_") || strings.Contains(first, "eyJ"):
+		return "a parameter means nothing here and was ignored; its name is too long, or looks like a secret"
 	}
-	return fmt.Sprintf("the parameter %.40q means nothing here and was ignored", first)
+	return fmt.Sprintf("the parameter %q means nothing here and was ignored", first)
 }
 
 // readForm reads the parameters from the body alone: what stands in the query counts for nothing (RFC 6749 §2.3.1).

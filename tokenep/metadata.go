@@ -14,9 +14,10 @@ import (
 
 // Where the endpoints are, after the path of the public URL.
 const (
-	tokenPath  = "/oauth/token"
-	revokePath = "/oauth/revoke"
-	jwksPath   = "/.well-known/jwks.json"
+	tokenPath      = "/oauth/token"
+	revokePath     = "/oauth/revoke"
+	introspectPath = "/oauth/introspect"
+	jwksPath       = "/.well-known/jwks.json"
 )
 
 // metadata is the document of RFC 8414 §2 and of OpenID Connect discovery. It lists what works here and nothing else;
@@ -28,12 +29,14 @@ func metadata(issuer string) []byte {
 		Issuer          string   `json:"issuer"`
 		Token           string   `json:"token_endpoint"`
 		Revocation      string   `json:"revocation_endpoint"`
+		Introspection   string   `json:"introspection_endpoint"`
 		JWKS            string   `json:"jwks_uri"`
 		ResponseTypes   []string `json:"response_types_supported"` // required, and there is none
 		GrantTypes      []string `json:"grant_types_supported"`    // absent would mean code and implicit
 		TokenMethods    []string `json:"token_endpoint_auth_methods_supported"`
 		RevokingMethods []string `json:"revocation_endpoint_auth_methods_supported"`
-	}{issuer, base + tokenPath, base + revokePath, base + jwksPath, []string{}, []string{grantType}, methods, methods})
+		AskingMethods   []string `json:"introspection_endpoint_auth_methods_supported"`
+	}{issuer, base + tokenPath, base + revokePath, base + introspectPath, base + jwksPath, []string{}, []string{grantType}, methods, methods, methods})
 	if err != nil {
 		panic(err) // only strings are written
 	}

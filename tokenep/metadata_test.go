@@ -64,15 +64,16 @@ func TestMetadata(t *testing.T) {
 	f := start(t, nil)
 	m := members(t, f.get("GET", "/.well-known/oauth-authorization-server"))
 	want := map[string]string{"issuer": issuerURL, "token_endpoint": issuerURL + "/oauth/token",
-		"revocation_endpoint": issuerURL + "/oauth/revoke", "jwks_uri": issuerURL + "/.well-known/jwks.json"}
+		"revocation_endpoint": issuerURL + "/oauth/revoke", "introspection_endpoint": issuerURL + "/oauth/introspect", "jwks_uri": issuerURL + "/.well-known/jwks.json"}
 	for name, value := range want {
 		if m[name] != value {
 			t.Errorf("KEY-015, KEY-017: %s is %v, want %s", name, m[name], value)
 		}
 	}
 	lists := map[string]string{"grant_types_supported": `["client_credentials"]`, "response_types_supported": `[]`,
-		"token_endpoint_auth_methods_supported":      `["client_secret_basic","client_secret_post"]`,
-		"revocation_endpoint_auth_methods_supported": `["client_secret_basic","client_secret_post"]`}
+		"token_endpoint_auth_methods_supported":         `["client_secret_basic","client_secret_post"]`,
+		"revocation_endpoint_auth_methods_supported":    `["client_secret_basic","client_secret_post"]`,
+		"introspection_endpoint_auth_methods_supported": `["client_secret_basic","client_secret_post"]`}
 	for name, value := range lists {
 		if got, _ := json.Marshal(m[name]); string(got) != value {
 			t.Errorf("KEY-018, KEY-019: %s is %s, want %s", name, got, value)

@@ -22,20 +22,15 @@ func (s *Server) serveRevoke(w http.ResponseWriter, r *http.Request, rec *exchan
 // revoke succeeds for whatever is no live token of the client, too: there is nothing left to end (§2.2), and the caller
 // learns nothing of the tokens of others. token_type_hint could only speed up a search that there is none of (§2.1).
 func (s *Server) revoke(w http.ResponseWriter, r *http.Request, rec *exchange.Record) *refusal {
-	f, ref := readForm(w, r)
+	client, raw, ref := s.tokenOfClient(w, r, rec)
 	if ref != nil {
 		return ref
-	}
-	client, ref := s.authenticate(r, f, rec)
-	if ref != nil {
-		return ref
-	}
-	raw := f.get("token")
-	if raw == "" {
-		return refuse(invalidRequest, "token is missing from the body")
 	}
 	now := s.o.Now().Unix()
 	p, _, failed := s.o.Verifier.Verify(raw, now)
+	if failed == nil {
+		recordToken(rec, p)
+	}
 	switch {
 	case failed != nil:
 		rec.Detail = "nothing revoked: " + failed.Detail

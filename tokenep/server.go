@@ -1,5 +1,5 @@
 // Package tokenep is the authorization server: the OAuth 2.0 client credentials grant (RFC 6749 §4.4), revocation
-// (RFC 7009), the key set and the metadata (RFC 8414).
+// (RFC 7009), introspection (RFC 7662), the key set and the metadata (RFC 8414).
 //
 // A request to the token endpoint passes four steps, each of which may refuse: read the parameters from the body,
 // authenticate the client, choose the API and the scopes, sign. Handlers return a *refusal, and one function turns it
@@ -27,11 +27,11 @@ type Revocations interface {
 	NotBefore(issuer, client, key string) int64
 	// Revoke returns an error where the revocation will not outlive this process.
 	Revoke(ctx context.Context, e revoke.Entry) error
-	// Ready is false until the node knows what was revoked before it started.
-	Ready() bool
+	// What was revoked, for introspection.
+	authz.Revocations
 }
 
-// Options are what a Server needs. Everything is required but APIs and Now.
+// Options are what a Server needs. Everything is required but APIs and Now, and Quotas where no client has one.
 type Options struct {
 	Issuer      string   // iss and issuer: public_url exactly as it is configured
 	PublicURL   *url.URL // the same, parsed
@@ -41,6 +41,7 @@ type Options struct {
 	JWKS        func() []byte
 	Verifier    *authz.Verifier // knows our own tokens
 	Revocations Revocations
+	Quotas      Quotas
 	Now         func() time.Time // nil: time.Now
 }
 
@@ -72,13 +73,23 @@ func New(o Options) (*Server, error) {
 		s.byName[api.Name], s.byAudience[api.Audience] = &api, &api
 	}
 	for _, c := range o.Clients.clients {
-		for name := range c.Grants {
-			if s.byName[name] == nil {
-				return nil, fmt.Errorf("client %q has a grant for API %q, which there is none of", c.ID, name)
-			}
+		if err := s.check(c); err != nil {
+			return nil, err
 		}
 	}
 	return s, nil
+}
+
+func (s *Server) check(c *Client) error {
+	for name := range c.Grants {
+		if s.byName[name] == nil {
+			return fmt.Errorf("client %q has a grant for API %q, which there is none of", c.ID, name)
+		}
+	}
+	if len(c.Quotas) > 0 && s.o.Quotas == nil {
+		return fmt.Errorf("client %q has a quota, and nothing counts it", c.ID)
+	}
+	return nil
 }
 
 // Endpoints returns the handler of each path. A path in the public URL stands in front of all but the metadata of
@@ -87,9 +98,10 @@ func (s *Server) Endpoints() map[string]http.Handler {
 	base := strings.TrimSuffix(s.o.PublicURL.Path, "/")
 	document := func() []byte { return s.metadata }
 	return map[string]http.Handler{
-		base + tokenPath:  post("token", s.serveToken),
-		base + revokePath: post("revoke", s.serveRevoke),
-		base + jwksPath:   get("jwks", s.o.JWKS),
+		base + tokenPath:                                 post("token", s.serveToken),
+		base + revokePath:                                post("revoke", s.serveRevoke),
+		base + introspectPath:                            post("introspect", s.serveIntrospect),
+		base + jwksPath:                                  get("jwks", s.o.JWKS),
 		base + "/.well-known/openid-configuration":       get("metadata", document),
 		"/.well-known/oauth-authorization-server" + base: get("metadata", document),
 	}

@@ -18,6 +18,10 @@ type API struct {
 	TTL       time.Duration // how long its tokens live, in whole seconds
 	Dialect   token.Dialect
 	Narrow    bool // scopes that were asked and are not granted are left out instead of refused
+
+	// How old what is known of revocations may be for introspection, and whether it goes on where it is older.
+	MaxStaleness time.Duration
+	AllowStale   bool
 }
 
 // chooseAPI finds the one API that a token is asked for: the one named by audience or resource (RFC 8707 §2), else the

@@ -19,6 +19,8 @@ type issued struct {
 	TokenType   string `json:"token_type"`
 	ExpiresIn   int64  `json:"expires_in"` // seconds
 	Scope       string `json:"scope,omitempty"`
+
+	id string // jti, for the record
 }
 
 // serveToken is POST /oauth/token.
@@ -30,6 +32,7 @@ func (s *Server) serveToken(w http.ResponseWriter, r *http.Request, rec *exchang
 		return
 	}
 	rec.OAuthError, rec.Issued, rec.Verdict, rec.Scopes = "ok", true, exchange.Allow, answer.Scope
+	rec.TokenID, rec.Own.JTI = exchange.HashID(answer.id), answer.id
 	writeJSON(w, http.StatusOK, answer)
 }
 
@@ -48,6 +51,7 @@ func (s *Server) grant(w http.ResponseWriter, r *http.Request, rec *exchange.Rec
 	if ref := checkGrant(client, f); ref != nil {
 		return nil, ref
 	}
+	rec.Own.Asked, rec.Own.Audience = f.get("scope"), f.get("audience")
 	asked, err := token.ParseScopes(f.get("scope"))
 	if err != nil {
 		return nil, refuse(invalidScope, "scope must be scopes with one space between them (RFC 6749 section 3.3)")
@@ -56,12 +60,22 @@ func (s *Server) grant(w http.ResponseWriter, r *http.Request, rec *exchange.Rec
 	if ref != nil {
 		return nil, ref
 	}
+	rec.Own.Audience = api.Audience
 	scopes, ref := chooseScopes(client.Grants[api.Name], asked, api.Narrow)
 	if ref != nil {
 		return nil, ref
 	}
-	rec.Detail = f.ignored()
-	return s.issue(client, api, scopes)
+	if ignored := f.ignored(); ignored != "" {
+		rec.Detail, rec.Own.Warnings = ignored, append(rec.Own.Warnings, ignored)
+	}
+	key := s.o.Signer(api.Algorithm)
+	if key == nil {
+		return nil, unavailable("there is no key that signs with " + string(api.Algorithm))
+	}
+	if ref := s.charge(r, client, w.Header(), rec); ref != nil {
+		return nil, ref
+	}
+	return s.issue(client, api, scopes, key)
 }
 
 // authenticate is how a client proves itself on every endpoint that asks for it.
@@ -70,6 +84,7 @@ func (s *Server) authenticate(r *http.Request, f form, rec *exchange.Record) (*C
 	if ref != nil {
 		return nil, ref
 	}
+	rec.Own.Method, rec.Own.Claimed = p.method, p.readings[0].id
 	client, wrong := s.o.Clients.authenticate(p, s.o.Now())
 	if client == nil {
 		return nil, badClient(wrong)
@@ -94,24 +109,21 @@ func checkGrant(client *Client, f form) *refusal {
 
 // issue signs the token. Its iat is moved past the last revocation of the client, the key or everyone, so that a token
 // that is asked for right after one is good.
-func (s *Server) issue(client *Client, api *API, scopes token.Scopes) (*issued, *refusal) {
-	key := s.o.Signer(api.Algorithm)
-	if key == nil {
-		return nil, unavailable("there is no key that signs with " + string(api.Algorithm))
-	}
+func (s *Server) issue(client *Client, api *API, scopes token.Scopes, key *token.PrivateKey) (*issued, *refusal) {
 	ttl := api.TTL
 	if client.TTL > 0 {
 		ttl = min(ttl, client.TTL)
 	}
 	lifetime := max(1, int64(ttl/time.Second))
 	iat := max(s.o.Now().Unix(), s.o.Revocations.NotBefore(authz.Local, client.ID, key.Public().ID()))
+	id := token.NewID()
 	signed, err := key.Issue(token.Issue{
-		Issuer: s.o.Issuer, Client: client.ID, Audience: api.Audience, ID: token.NewID(), Scopes: scopes,
+		Issuer: s.o.Issuer, Client: client.ID, Audience: api.Audience, ID: id, Scopes: scopes,
 		IssuedAt: iat, Expires: iat + lifetime, Dialect: api.Dialect,
 	})
 	if err != nil {
 		return nil, &refusal{status: http.StatusInternalServerError, word: serverError,
 			description: "the token could not be signed", detail: err.Error()}
 	}
-	return &issued{AccessToken: signed, TokenType: "Bearer", ExpiresIn: lifetime, Scope: scopes.String()}, nil
+	return &issued{AccessToken: signed, TokenType: "Bearer", ExpiresIn: lifetime, Scope: scopes.String(), id: id}, nil
 }

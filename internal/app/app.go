@@ -53,6 +53,7 @@ type App struct {
 	db          *bbolt.DB
 	redis       *redisx.Client // nil: embedded
 	audit       *audit.Log     // nil: switched off
+	quotas      *quotaLog
 	revocations *revoke.Store
 	limiter     *ratelimit.Limiter
 	ring        *keyring.Ring // generated keys; nil with key_dir
@@ -69,6 +70,7 @@ type App struct {
 // New loads the configuration, opens the state and both listeners, and is ready to Run. On an error nothing stays open.
 func New(ctx context.Context, o Options) (_ *App, err error) {
 	a := &App{opts: o, log: o.Log.Logger()}
+	a.quotas = &quotaLog{log: a.log, at: map[string]time.Time{}}
 	defer func() {
 		if err != nil {
 			a.Close()

@@ -77,7 +77,7 @@ func (a *App) build(cfg *config.Config, prev *snapshot) (*snapshot, error) {
 	}
 	endpoint, err := tokenep.New(tokenep.Options{
 		Issuer: cfg.Server.Issuer, PublicURL: cfg.Server.PublicURL, APIs: apis(cfg), Clients: registry,
-		Signer: ring.Signer, JWKS: ring.JWKS, Verifier: verifier, Revocations: revocations{a.revocations}, Now: a.revocations.Now,
+		Signer: ring.Signer, JWKS: ring.JWKS, Verifier: verifier, Revocations: revocations{a.revocations}, Quotas: a.limiter, Now: a.revocations.Now,
 	})
 	if err != nil {
 		return nil, err
@@ -85,7 +85,7 @@ func (a *App) build(cfg *config.Config, prev *snapshot) (*snapshot, error) {
 	o := proxy.Options{
 		Routes: routes(cfg), Own: endpoint.Endpoints(), PublicURL: cfg.Server.PublicURL,
 		Verifier: verifier, Revocations: revocations{a.revocations}, Clients: registry, Limiter: a.limiter,
-		Sinks:          append([]exchange.Sink{a.metrics, exchange.AccessLog{Log: a.log}, a.audit}, a.opts.Sinks...),
+		Sinks:          append([]exchange.Sink{a.metrics, exchange.AccessLog{Log: a.log}, a.quotas, a.audit}, a.opts.Sinks...),
 		TrustedProxies: cfg.Server.TrustedProxies, IdleTimeout: cfg.Server.IdleTimeout, Log: a.log, Now: time.Now,
 	}
 	if prev != nil {
@@ -153,7 +153,8 @@ func apis(cfg *config.Config) []tokenep.API {
 			scopes = append(scopes, scope)
 		}
 		list = append(list, tokenep.API{Name: api.Name, Audience: api.Audience, Scopes: token.NewScopes(scopes...), TTL: api.TTL,
-			Algorithm: token.Algorithm(api.Algorithm), Dialect: token.Dialect(api.Dialect), Narrow: api.NarrowScopes})
+			Algorithm: token.Algorithm(api.Algorithm), Dialect: token.Dialect(api.Dialect), Narrow: api.NarrowScopes,
+			MaxStaleness: api.Revocation.MaxStaleness, AllowStale: api.Revocation.AllowStale})
 	}
 	return list
 }
@@ -161,7 +162,10 @@ func apis(cfg *config.Config) []tokenep.API {
 func clients(cfg *config.Config) []tokenep.Client {
 	var list []tokenep.Client
 	for _, c := range cfg.Clients {
-		client := tokenep.Client{ID: c.ID, Grants: map[string]token.Scopes{}, GrantTypes: c.GrantTypes, Auth: c.Auth, TTL: c.TTL, Disabled: c.Disabled}
+		client := tokenep.Client{ID: c.ID, Grants: map[string]token.Scopes{}, GrantTypes: c.GrantTypes, Auth: c.Auth, TTL: c.TTL, Introspect: c.Introspect, Disabled: c.Disabled}
+		for _, q := range c.Quotas {
+			client.Quotas = append(client.Quotas, tokenep.Quota{Observe: q.Observe, Policy: ratelimit.Policy{Name: q.Name, Requests: q.Tokens, Per: q.Per, Burst: q.Tokens}})
+		}
 		for api, scopes := range c.Grants {
 			client.Grants[api] = token.NewScopes(scopes...)
 		}

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -58,6 +59,7 @@ type site struct {
 	key      *token.PrivateKey // signs for the site; kept in its key_dir
 	limit    string            // of the orders API, in YAML
 	extra    string            // further routes
+	clients  map[string]string // further clients by id, with their keys but for secrets in YAML
 }
 
 // newSite makes one API with two scopes, a second API, and clients: reader and writer (orders), other (the second API).
@@ -152,12 +154,14 @@ apis:
 }
 
 func (s *site) writeClients() {
+	all := map[string]string{"reader": "grants: {orders: [orders:read]}", "writer": "grants: {orders: [orders:read, orders:write]}", "other": "grants: {users: [users:read]}"}
+	maps.Copy(all, s.clients)
 	text := "version: 1\nclients:\n"
-	for id, grants := range map[string]string{"reader": "{orders: [orders:read]}", "writer": "{orders: [orders:read, orders:write]}", "other": "{users: [users:read]}"} {
+	for id, keys := range all {
 		if s.secrets[id] == "" {
 			s.secrets[id] = secret.New()
 		}
-		text += fmt.Sprintf("  %s:\n    grants: %s\n    secrets: [{sha256: %x}]\n", id, grants, secret.Sum(s.secrets[id]))
+		text += fmt.Sprintf("  %s:\n    %s\n    secrets: [{sha256: %x}]\n", id, keys, secret.Sum(s.secrets[id]))
 	}
 	s.file("clients.yaml", text)
 }
@@ -300,6 +304,10 @@ func (n *node) try(method, path, bearer string, header ...string) (answer, error
 	for i := 0; i+1 < len(header); i += 2 {
 		req.Header.Add(header[i], header[i+1])
 	}
+	return send(req)
+}
+
+func send(req *http.Request) (answer, error) {
 	res, err := http.DefaultClient.Do(req)
 	if err != nil {
 		return answer{}, err

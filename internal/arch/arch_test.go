@@ -23,7 +23,7 @@ var table = map[string][]string{
 		"internal/metrics", "internal/ratelimit", "internal/redisx", "internal/revoke", "internal/statedb", "internal/token"},
 
 	"proxy":   {"authz", "internal/exchange", "internal/ratelimit", "internal/token"},
-	"tokenep": {"authz", "internal/exchange", "internal/revoke", "internal/secret", "internal/token"},
+	"tokenep": {"authz", "internal/exchange", "internal/ratelimit", "internal/revoke", "internal/secret", "internal/token"},
 	"authz":   {"internal/token"},
 
 	"internal/admin":           {"internal/secret"},

@@ -61,11 +61,11 @@ func decides(endpoint string) bool {
 func decisionOf(r *exchange.Record) []byte {
 	l := line{
 		Time: stamp(r.Start), Kind: r.Endpoint, Outcome: r.Verdict.String(), Reason: r.Reason, Detail: clip(r.Detail, maxField),
-		RequestID: r.ID, Status: r.Status, IP: r.Remote, Client: r.Client, Method: r.Own.Method, Audience: clip(r.Own.Audience, maxField),
-		Asked: clip(r.Own.Asked, maxScopes), Given: clip(r.Scopes, maxScopes), JTI: clip(r.Own.JTI, maxField), TokenID: r.TokenID,
+		RequestID: r.ID, Status: r.Status, IP: r.Remote, Client: r.Client, Method: r.Own.Method, Audience: said(r.Own.Audience, maxField),
+		Asked: said(r.Own.Asked, maxScopes), Given: clip(r.Scopes, maxScopes), JTI: clip(r.Own.JTI, maxField), TokenID: r.TokenID,
 	}
 	if r.Client == "" {
-		l.Claimed = claimed(r.Own.Claimed)
+		l.Claimed = said(r.Own.Claimed, 128)
 	}
 	if r.Own.Introspect != "" {
 		l.Outcome = r.Own.Introspect
@@ -95,13 +95,13 @@ func encode(l line) []byte {
 	return body
 }
 
-// claimed is the id that a caller gave who did not authenticate. It may be anything, a secret or a token in the wrong
-// place among it: what looks like one is not kept.
-func claimed(id string) string {
-	if strings.Contains(id, "gatecs_") || strings.Contains(id, "eyJ") {
+// said is a caller's own text. It may be anything, a secret or a token in the wrong place among it: what looks like one is
+// not kept.
+func said(s string, n int) string {
+	if strings.Contains(s, "gatecs_") || strings.Contains(s, "eyJ") {
 		return "(looks like a secret or a token, and is not kept)"
 	}
-	return clip(id, 128)
+	return clip(s, n)
 }
 
 // clip cuts s to at most n bytes, between characters.

@@ -28,6 +28,8 @@ type rawClient struct {
 	auth       val[string]
 	secrets    val[[]val[*rawSecret]]
 	ttl        val[time.Duration]
+	quota      val[[]*rawQuota]
+	introspect val[[]val[string]]
 	disabled   val[bool]
 }
 
@@ -38,14 +40,14 @@ var clientForm = object(
 		func(c *rawClient) *val[string] { return &c.auth }),
 	is("secrets", list(secretForm), func(c *rawClient) *val[[]val[*rawSecret]] { return &c.secrets }),
 	is("ttl", aTTL, func(c *rawClient) *val[time.Duration] { return &c.ttl }),
+	is("quota", quotasForm, func(c *rawClient) *val[[]*rawQuota] { return &c.quota }),
+	is("introspect", list(textIs("name of an API", nil)), func(c *rawClient) *val[[]val[string]] { return &c.introspect }),
 	is("disabled", aBool, func(c *rawClient) *val[bool] { return &c.disabled }),
 	later[rawClient]("jwks_file"),
 	later[rawClient]("jwks_uri"),
 	later[rawClient]("assertion_algorithms"),
 	later[rawClient]("tls_subject"),
-	later[rawClient]("quota"),
 	later[rawClient]("rate_limit"),
-	later[rawClient]("introspect", "[]"),
 )
 
 type rawSecret struct {
@@ -164,6 +166,13 @@ func (r *reader) buildClient(e entry[*rawClient], c *Config, apis []entry[*rawAP
 	if raw.grantTypes.set {
 		out.GrantTypes = plainList(raw.grantTypes)
 	}
+	out.Quotas = quotasOf(raw.quota.v)
+	for _, api := range raw.introspect.v {
+		if _, ok := known[api.v]; !ok {
+			r.fail(api.at, "unknown API %q%s", clipText(api.v), didYouMean(api.v, maps.Keys(known)))
+		}
+	}
+	out.Introspect = plainList(raw.introspect)
 	longest := time.Duration(0)
 	for _, g := range raw.grants.v {
 		i, ok := known[g.name]

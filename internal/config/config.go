@@ -169,7 +169,18 @@ type Client struct {
 	Auth       string // client_secret_basic | client_secret_post | "" for both
 	Secrets    []ClientSecret
 	TTL        time.Duration // 0: the API's
+	Quotas     []Quota
+	Introspect []string // names of the APIs whose tokens it may introspect
 	Disabled   bool
+}
+
+// Quota bounds how many tokens a client is issued.
+type Quota struct {
+	// Name is the quota's name in headers, metrics and Redis keys: "quota", with #2, #3 for later ones.
+	Name    string
+	Tokens  int64
+	Per     time.Duration
+	Observe bool // count and warn, and issue all the same
 }
 
 // ClientSecret is the hash of one secret and when it is good.

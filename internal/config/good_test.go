@@ -106,10 +106,11 @@ func TestFull(t *testing.T) {
 			},
 		},
 		Clients: []Client{
-			{ID: "12", Pos: pos("clients.yaml", 15, 3), Grants: map[string][]string{}, GrantTypes: []string{"client_credentials"}, Disabled: true},
+			{ID: "12", Pos: pos("clients.yaml", 17, 3), Grants: map[string][]string{}, GrantTypes: []string{"client_credentials"}, Disabled: true},
 			{
 				ID: "billing", Pos: pos("clients.yaml", 3, 3), Grants: map[string][]string{"orders": {"orders:read"}, "users": nil},
-				Auth: "client_secret_post", TTL: 30 * time.Second,
+				Auth: "client_secret_post", TTL: 30 * time.Second, Introspect: []string{"users", "orders"},
+				Quotas: []Quota{{Name: "quota", Tokens: 10, Per: time.Hour}, {Name: "quota#2", Tokens: 100, Per: 24 * time.Hour, Observe: true}},
 				Secrets: []ClientSecret{{
 					SHA256:    [32]byte{0: 0x12, 31: 0xef},
 					NotBefore: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC), NotAfter: time.Date(2027, 1, 1, 0, 0, 0, 0, time.UTC),

@@ -71,7 +71,7 @@ type Quota struct {
 	Mode    string  // "enforce" or "observe"
 	Used    float64 // how much of it is used, from 0 to 1
 	Over    bool    // it had nothing left: in the mode enforce the request was refused
-	Reached int     // 60, 80 or 100 where this request reached that percentage; else 0
+	Reached []int   // those of 60, 80 and 100 per cent that this request reached
 }
 
 // HashID is 16 hex digits that stand for a token's id in logs; "" for an empty id.

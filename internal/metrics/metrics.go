@@ -9,6 +9,7 @@ package metrics
 import (
 	"net/http"
 	"runtime"
+	"strconv"
 	"sync"
 	"time"
 
@@ -27,6 +28,8 @@ const (
 
 // maxClients bounds the client label; further clients count as "other".
 const maxClients = 200
+
+const other = "other"
 
 // Options describe the process.
 type Options struct {
@@ -53,6 +56,10 @@ type Metrics struct {
 	issued        *prometheus.CounterVec
 	tokenReqs     *prometheus.CounterVec
 	tokenDuration prometheus.Histogram
+	introspected  *prometheus.CounterVec
+	quotaTaken    *prometheus.CounterVec
+	quotaUsed     *prometheus.GaugeVec
+	quotaReached  *prometheus.CounterVec
 	tokenCache    *prometheus.CounterVec
 	limits        *prometheus.CounterVec
 	panics        prometheus.Counter
@@ -106,6 +113,13 @@ func (m *Metrics) tokenSeries(errors []string) {
 	for _, e := range append([]string{"ok"}, errors...) {
 		m.tokenReqs.WithLabelValues(e)
 	}
+	m.introspected = m.counter("gatehouse_introspections_total", "Introspections that were answered, by what the answer was.", "result")
+	for _, r := range []string{"active", "inactive"} {
+		m.introspected.WithLabelValues(r)
+	}
+	m.quotaTaken = m.counter("gatehouse_quota_decisions_total", "Requests for a token by clients with a quota; over is a refusal in the mode enforce. At most 200 clients, then other.", "client", "quota", "mode", "result")
+	m.quotaUsed = m.gauge("gatehouse_quota_used_ratio", "How much of a quota was used, from 0 to 1, when this node last issued on it.", "client", "quota")
+	m.quotaReached = m.counter("gatehouse_quota_reached_total", "Times that the use of a quota reached 60, 80 or 100 per cent.", "client", "quota", "percent")
 	m.tokenDuration = prometheus.NewHistogram(prometheus.HistogramOpts{
 		Name: "gatehouse_token_request_duration_seconds", Help: "Time that the token endpoint took.", Buckets: buckets})
 	m.registry.MustRegister(m.tokenDuration)
@@ -210,6 +224,12 @@ func (m *Metrics) finishForward(r *exchange.Record, api string) {
 }
 
 func (m *Metrics) finishToken(r *exchange.Record) {
+	if r.Own.Introspect != "" {
+		m.introspected.WithLabelValues(r.Own.Introspect).Inc()
+	}
+	if len(r.Own.Quotas) > 0 {
+		m.finishQuotas(r)
+	}
 	if r.OAuthError == "" {
 		return
 	}
@@ -217,6 +237,23 @@ func (m *Metrics) finishToken(r *exchange.Record) {
 	m.tokenDuration.Observe(r.Duration.Seconds())
 	if r.Issued {
 		m.issued.WithLabelValues(m.clientLabel(r)).Inc()
+	}
+}
+
+func (m *Metrics) finishQuotas(r *exchange.Record) {
+	client := m.clientLabel(r)
+	for _, q := range r.Own.Quotas {
+		result := "ok"
+		if q.Over {
+			result = "over"
+		}
+		m.quotaTaken.WithLabelValues(client, q.Name, q.Mode, result).Inc()
+		if client != other {
+			m.quotaUsed.WithLabelValues(client, q.Name).Set(q.Used)
+		}
+		for _, percent := range q.Reached {
+			m.quotaReached.WithLabelValues(client, q.Name, strconv.Itoa(percent)).Inc()
+		}
 	}
 }
 
@@ -230,7 +267,7 @@ func (m *Metrics) clientLabel(r *exchange.Record) string {
 	defer m.mu.Unlock()
 	if !m.clients[name] {
 		if len(m.clients) >= maxClients {
-			return "other"
+			return other
 		}
 		m.clients[name] = true
 	}

@@ -15,11 +15,12 @@ const (
 	ByClient Kind = iota
 	ByIP
 	ByRoute
+	ByIssuance // a client, as the one that tokens are issued to
 )
 
-var kindNames = [...]string{ByClient: "client", ByIP: "ip", ByRoute: "route"}
+var kindNames = [...]string{ByClient: "client", ByIP: "ip", ByRoute: "route", ByIssuance: "issuance"}
 
-// String is the kind as in the configuration.
+// String is the kind as in the configuration, and in the digest that names a bucket.
 func (k Kind) String() string {
 	if int(k) < len(kindNames) {
 		return kindNames[k]
