@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -16,7 +17,8 @@ import (
 
 func newClient() *cobra.Command {
 	cmd := &cobra.Command{Use: "client", Short: "Manage the clients in clients.yaml", Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() }}
-	cmd.AddCommand(newClientCreate())
+	cmd.AddCommand(newClientCreate(), newClientList(), newClientShow(), newClientRotate(), newClientDisable(), newClientEnable(),
+		newClientGrant(), newClientRevokeGrant())
 	return cmd
 }
 
@@ -52,7 +54,7 @@ func newClientCreate() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if err := addClient(path, file, client); err != nil {
+			if _, err := changeClients(path, file, func() error { return clientsfile.Create(file, client) }); err != nil {
 				return err
 			}
 			fmt.Fprintf(cmd.OutOrStdout(), "export GATEHOUSE_CLIENT_ID=%s\nexport GATEHOUSE_CLIENT_SECRET=%s\n", shellQuote(client.ID), plain)
@@ -78,7 +80,7 @@ func parseGrants(args []string) (map[string][]string, error) {
 	for _, arg := range args {
 		api, list, _ := strings.Cut(arg, ":")
 		if _, twice := grants[api]; twice {
-			return nil, fmt.Errorf("--grant %s is given twice; write the scopes in one: --grant %s:one,two", api, api)
+			return nil, fmt.Errorf("%s is given twice; write its scopes in one: %s:one,two", api, api)
 		}
 		scopes := []string{}
 		for scope := range strings.SplitSeq(list, ",") {
@@ -91,25 +93,35 @@ func parseGrants(args []string) (map[string][]string, error) {
 	return grants, nil
 }
 
-// addClient writes the client and keeps it only if the whole configuration still loads.
-func addClient(configFile, file string, c clientsfile.NewClient) error {
+// changeClients changes the clients file and keeps the change only if the whole configuration still loads, which it returns.
+func changeClients(configFile, file string, change func() error) (*config.Config, error) {
 	before, readErr := os.ReadFile(file)
 	if readErr != nil && !errors.Is(readErr, os.ErrNotExist) {
-		return readErr
+		return nil, readErr
 	}
-	if err := clientsfile.Create(file, c); err != nil {
-		return err
+	if err := change(); err != nil {
+		return nil, errors.Join(err, restore(file, before, readErr))
 	}
-	_, err := config.Load(configFile, config.Options{})
+	cfg, err := config.Load(configFile, config.Options{})
 	if err == nil {
+		return cfg, nil
+	}
+	err = fmt.Errorf("nothing was written, since the configuration would not load:\n%w", err)
+	return nil, errors.Join(err, restore(file, before, readErr))
+}
+
+// restore puts back what was read before a change, by now perhaps nothing.
+func restore(file string, before []byte, readErr error) error {
+	if readErr != nil {
+		if err := os.Remove(file); !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
 		return nil
 	}
-	if readErr != nil {
-		os.Remove(file)
-	} else if restoreErr := clientsfile.Replace(file, before); restoreErr != nil {
-		return errors.Join(err, restoreErr)
+	if now, err := os.ReadFile(file); err == nil && bytes.Equal(now, before) {
+		return nil
 	}
-	return fmt.Errorf("nothing was written, since the configuration would not load:\n%w", err)
+	return clientsfile.Replace(file, before)
 }
 
 // shellQuote makes a word that a shell reads as it stands.

@@ -202,5 +202,6 @@ func (r *reader) buildSecret(raw *rawSecret) ClientSecret {
 	if raw.notBefore.set && raw.notAfter.set && !raw.notAfter.v.After(raw.notBefore.v) {
 		r.fail(raw.notAfter.at, "is not after not_before, so that the secret is never good")
 	}
-	return ClientSecret{SHA256: raw.sha256.v, NotBefore: raw.notBefore.v, NotAfter: raw.notAfter.v}
+	return ClientSecret{SHA256: raw.sha256.v, NotBefore: raw.notBefore.v, NotAfter: raw.notAfter.v,
+		Created: raw.created.v, Note: raw.note.v}
 }

@@ -187,6 +187,7 @@ type Quota struct {
 type ClientSecret struct {
 	SHA256              [32]byte
 	NotBefore, NotAfter time.Time // zero: no bound
+	Created, Note       string    // for people
 }
 
 // Audit is the trail of decisions about tokens and of administrative acts.

@@ -114,6 +114,7 @@ func TestFull(t *testing.T) {
 				Secrets: []ClientSecret{{
 					SHA256:    [32]byte{0: 0x12, 31: 0xef},
 					NotBefore: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC), NotAfter: time.Date(2027, 1, 1, 0, 0, 0, 0, time.UTC),
+					Created: "2026-01-01", Note: "1",
 				}},
 			},
 		},
