@@ -18,8 +18,8 @@ import (
 )
 
 func newToken() *cobra.Command {
-	cmd := &cobra.Command{Use: "token", Short: "Get a token", Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() }}
-	cmd.AddCommand(newTokenGet())
+	cmd := &cobra.Command{Use: "token", Short: "Get a token, or look into one", Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() }}
+	cmd.AddCommand(newTokenGet(), newTokenInspect())
 	return cmd
 }
 
