@@ -195,7 +195,7 @@ func (d *dev) withRedis(cfg *config.Config) error {
 	if u.Port() == "" {
 		address = net.JoinHostPort(u.Hostname(), "6379")
 	}
-	cfg.State.Redis = &config.Redis{Addrs: []string{address}, Username: u.User.Username(), Password: secret.Text(password), Prefix: "gh-dev", Budget: 25 * time.Millisecond}
+	cfg.State.Redis = &config.Redis{Addrs: []string{address}, Username: u.User.Username(), Password: secret.Hide(password), Prefix: "gh-dev", Budget: 25 * time.Millisecond}
 	return nil
 }
 

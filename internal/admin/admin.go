@@ -30,7 +30,7 @@ type Problem struct {
 
 // Access says who may use what is not open; a reload may change it.
 type Access struct {
-	Token secret.Text // empty: none is asked, which the configuration allows on loopback alone
+	Token secret.Text // zero: none is asked, which the configuration allows on loopback alone
 	Hosts []string    // names that Host may have besides IP addresses and localhost
 }
 
@@ -102,7 +102,7 @@ func (o Options) guard(next http.Handler) http.Handler {
 }
 
 func authorized(r *http.Request, want secret.Text) bool {
-	if want == "" {
+	if want.Empty() {
 		return true
 	}
 	values := r.Header["Authorization"]
@@ -113,7 +113,7 @@ func authorized(r *http.Request, want secret.Text) bool {
 	if !ok || !strings.EqualFold(scheme, "Bearer") {
 		return false
 	}
-	a, b := sha256.Sum256([]byte(got)), sha256.Sum256([]byte(string(want)))
+	a, b := sha256.Sum256([]byte(got)), sha256.Sum256([]byte(want.Reveal()))
 	return subtle.ConstantTimeCompare(a[:], b[:]) == 1
 }
 

@@ -6,11 +6,13 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+
+	"gatehouse/internal/secret"
 )
 
 func TestAdmin(t *testing.T) {
 	ready, broken := true, false
-	access := Access{Token: "s3cret-token", Hosts: []string{"admin.internal"}}
+	access := Access{Token: secret.Hide("s3cret-token"), Hosts: []string{"admin.internal"}}
 	ts := httptest.NewServer(New(Options{
 		Access: func() Access { return access },
 		Ready:  func() (bool, string) { return ready, "draining" },
@@ -86,7 +88,7 @@ func TestAdmin(t *testing.T) {
 	if got, body := do("POST", "/api/v1/reload", "", "Authorization", good); got != 422 || !strings.Contains(body, `{"errors":[{"file":"config.yaml","line":3,"col":5,"message":"unknown key"}]}`) {
 		t.Errorf("refused reload: %d %q", got, body)
 	}
-	access.Token = ""
+	access.Token = secret.Text{}
 	broken = false
 	if got, _ := do("POST", "/api/v1/reload", ""); got != 200 {
 		t.Errorf("without a configured token: %d", got)

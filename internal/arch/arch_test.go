@@ -29,6 +29,7 @@ var table = map[string][]string{
 	"internal/admin":           {"internal/secret"},
 	"internal/arch":            {},
 	"internal/audit":           {"internal/exchange"},
+	"internal/canary":          {},
 	"internal/clientsfile":     {},
 	"internal/config":          {"internal/secret"},
 	"internal/demo":            {},
@@ -63,7 +64,7 @@ var forbidden = map[string]map[string]string{
 }
 
 // testOnly packages exist for tests and may import testing.
-var testOnly = []string{"internal/redistest", "internal/token/tokentest"}
+var testOnly = []string{"internal/canary", "internal/redistest", "internal/token/tokentest"}
 
 // pkg is what `go list -json` says of a package.
 type pkg struct {

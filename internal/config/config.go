@@ -65,7 +65,7 @@ type Server struct {
 type Admin struct {
 	Listen    string // host:port or unix:/path
 	ListenPos Pos
-	Token     secret.Text // empty: no token asked
+	Token     secret.Text // zero: no token asked
 	Hosts     []string
 	Pprof     bool
 }

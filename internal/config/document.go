@@ -32,7 +32,7 @@ func (d *document) line(n int) string {
 		return ""
 	}
 	l := d.lines[n-1]
-	if inlinePassword.MatchString(l) && !referredPassword.MatchString(l) || userInfo.MatchString(l) {
+	if inlinePassword.MatchString(l) && !referredPassword.MatchString(l) || userInfo.MatchString(l) || aSecret.MatchString(l) {
 		return ""
 	}
 	return l

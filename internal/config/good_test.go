@@ -50,11 +50,11 @@ func TestFull(t *testing.T) {
 			IdleTimeout:    90 * time.Second, MaxHeaderBytes: 32 << 10, Drain: 5 * time.Second,
 		},
 		Admin: Admin{
-			Listen: "0.0.0.0:9081", ListenPos: pos("config.yaml", 11, 11), Token: secret.Text("0123456789abcdef"),
+			Listen: "0.0.0.0:9081", ListenPos: pos("config.yaml", 11, 11), Token: secret.Hide("0123456789abcdef"),
 			Hosts: []string{"admin.internal"}, Pprof: true,
 		},
 		State: State{Dir: in("data/state"), Redis: &Redis{
-			Addrs: []string{"redis.internal:6380"}, Username: "gate", Password: secret.Text("from-env"), TLS: true, CAFile: in("ca.pem"),
+			Addrs: []string{"redis.internal:6380"}, Username: "gate", Password: secret.Hide("from-env"), TLS: true, CAFile: in("ca.pem"),
 			Prefix: "gate", Budget: 50 * time.Millisecond, Pos: pos("config.yaml", 18, 5),
 		}},
 		Tokens: Tokens{
@@ -189,9 +189,9 @@ func TestMinimal(t *testing.T) {
 func TestRedisDefaults(t *testing.T) {
 	t.Parallel()
 	c, dir := loadGood(t, "redis")
-	want := &Redis{Addrs: []string{"127.0.0.1:6379"}, Password: "line one\nline two", Prefix: "gh", Budget: 25 * time.Millisecond, Pos: c.State.Redis.Pos}
+	want := &Redis{Addrs: []string{"127.0.0.1:6379"}, Password: secret.Hide("line one\nline two"), Prefix: "gh", Budget: 25 * time.Millisecond, Pos: c.State.Redis.Pos}
 	if got := c.State.Redis; !reflect.DeepEqual(got, want) {
-		t.Errorf("got %+v with password %q, want %+v", got, string(got.Password), want)
+		t.Errorf("got %+v with password %q, want %+v", got, got.Password.Reveal(), want)
 	}
 	for _, name := range []string{"config.yaml", "clients.yaml", "redis.password", "keys"} {
 		if !slices.Contains(c.Watched, filepath.Join(dir, name)) {

@@ -1,6 +1,9 @@
 package config
 
-import "fmt"
+import (
+	"fmt"
+	"regexp"
+)
 
 // maxProblems bounds a report: a file that is wrong in more places is a wrong file.
 const maxProblems = 1000
@@ -28,11 +31,14 @@ func (f *findings) add(d *document, line, col int, message string) {
 	}
 }
 
+// aSecret finds secrets that were put where none belongs. What is quoted may be clipped, so that any piece counts.
+var aSecret = regexp.MustCompile(`gatecs_\w+`)
+
 // sorted are the findings as problems, by file, line and column.
 func (f findings) sorted() []Problem {
 	var out []Problem
 	for _, p := range f {
-		out = append(out, Problem{Pos: Pos{p.doc.name, p.line, p.col}, Message: p.message, Source: p.doc.line(p.line)})
+		out = append(out, Problem{Pos: Pos{p.doc.name, p.line, p.col}, Message: aSecret.ReplaceAllString(p.message, "gatecs_…"), Source: p.doc.line(p.line)})
 	}
 	sortProblems(out)
 	return out

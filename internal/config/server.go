@@ -77,7 +77,7 @@ func (r *reader) buildAdmin(c *Config, raw *rawConfig) {
 	c.Admin.Hosts = plainList(a.hosts)
 	c.Admin.Pprof = a.pprof.v
 	token := r.secretFile(a.tokenFile)
-	c.Admin.Token = secret.Text(token)
+	c.Admin.Token = secret.Hide(token)
 	switch {
 	case !a.tokenFile.set:
 	case !bearerText.MatchString(token):
@@ -153,7 +153,7 @@ func (r *reader) buildRedis(x val[*rawRedis]) *Redis {
 	case raw.username.present() && !raw.password.present() && !raw.passwordFile.present():
 		r.fail(raw.username.at, "a username needs a password — add password_file, or password: ${NAME}")
 	}
-	out.Password = secret.Text(raw.password.or(r.secretFile(raw.passwordFile)))
+	out.Password = secret.Hide(raw.password.or(r.secretFile(raw.passwordFile)))
 	if out.TLS && raw.tls.v.caFile.set {
 		out.CAFile = r.certificates(raw.tls.v.caFile)
 	}

@@ -83,7 +83,7 @@ func (c *Client) options(o Options) *redis.Options {
 	return &redis.Options{
 		Addr:                     o.Addrs[0],
 		Username:                 o.Username,
-		Password:                 string(o.Password),
+		Password:                 o.Password.Reveal(),
 		Dialer:                   c.conns.dial,
 		ContextTimeoutEnabled:    true, // without it, only ReadTimeout ends a read
 		MaxRetries:               -1,   // a take that timed out may have happened

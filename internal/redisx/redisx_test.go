@@ -174,7 +174,7 @@ func clientID(t *testing.T, c *Client) int64 {
 func TestThePasswordIsInNoError(t *testing.T) {
 	t.Parallel()
 	s := redistest.Start(t, "--requirepass", "right")
-	o := Options{Addrs: []string{s.Addr()}, Password: secret.Text("canary-of-a-password")}
+	o := Options{Addrs: []string{s.Addr()}, Password: secret.Hide("canary-of-a-password")}
 	c := open(t, o)
 	err := c.Run(within(t, patience), write, []string{"k"}).Err()
 	if Classify(err) != Auth {
@@ -185,7 +185,7 @@ func TestThePasswordIsInNoError(t *testing.T) {
 			t.Errorf("the password is in %q", text)
 		}
 	}
-	o.Password = "right"
+	o.Password = secret.Hide("right")
 	if err := open(t, o).Run(within(t, patience), write, []string{"k"}).Err(); err != nil {
 		t.Errorf("the right password: %v", err)
 	}

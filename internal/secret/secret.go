@@ -59,9 +59,31 @@ func base62(n *big.Int, width int) string {
 	return string(out)
 }
 
-// Text is a secret that never prints: every way of formatting, logging or encoding it gives "[redacted]". Convert it
-// with string(t) at the one place that needs it. The empty Text means that there is none.
-type Text string
+// Text is a secret that never prints: every way of formatting, logging or encoding it gives "[redacted]", or the address of
+// a pointer where fmt does not ask. Reveal it at the one place that needs it. The zero Text means that there is none.
+type Text struct {
+	// A pointer, since for a verb that suits no struct fmt prints what is inside a pointed-at struct without asking its methods.
+	value *string
+}
+
+// Hide returns s as a Text; the zero Text for an empty s.
+func Hide(s string) Text {
+	if s == "" {
+		return Text{}
+	}
+	return Text{&s}
+}
+
+// Reveal returns the secret; "" where there is none.
+func (t Text) Reveal() string {
+	if t.value == nil {
+		return ""
+	}
+	return *t.value
+}
+
+// Empty reports whether there is none.
+func (t Text) Empty() bool { return t.value == nil }
 
 const redacted = "[redacted]"
 

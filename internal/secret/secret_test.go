@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"reflect"
 	"strings"
 	"testing"
 )
@@ -53,9 +54,20 @@ func TestChecksumVector(t *testing.T) {
 	}
 }
 
+func TestTextReveals(t *testing.T) {
+	if v := Hide("x"); v.Reveal() != "x" || v.Empty() || !reflect.DeepEqual(v, Hide("x")) || reflect.DeepEqual(v, Hide("y")) {
+		t.Error("a Text is not what was hidden in it")
+	}
+	if v := Hide(""); v != (Text{}) || v.Reveal() != "" || !v.Empty() {
+		t.Error("an empty Text is not the zero one")
+	}
+}
+
 func TestTextNeverPrints(t *testing.T) {
 	const plain = "hunter2-canary"
-	v := Text(plain)
+	v := Hide(plain)
+	unsuited := strings.Join([]string{"%s", "%q", "%x", "%v"}, " ") // as people write them by mistake; go vet does not see it here
+	nested := struct{ P *struct{ S Text } }{&struct{ S Text }{v}}
 	var log bytes.Buffer
 	slog.New(slog.NewJSONHandler(&log, nil)).Info("x", "v", v, "in", struct{ S Text }{v})
 	j, err := json.Marshal(map[string]any{"v": v})
@@ -63,7 +75,7 @@ func TestTextNeverPrints(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, out := range []string{fmt.Sprint(v), fmt.Sprintf("%s %q %v %+v %#v %x %d", v, v, v, v, v, v, v),
-		fmt.Sprintf("%+v %#v", struct{ S Text }{v}, struct{ S Text }{v}), string(j), log.String()} {
+		fmt.Sprintf("%+v %#v", struct{ S Text }{v}, struct{ S Text }{v}), fmt.Sprintf(unsuited, nested, nested, nested, nested), string(j), log.String()} {
 		if strings.Contains(out, plain) || strings.Contains(out, fmt.Sprintf("%x", plain)) {
 			t.Errorf("the secret is in %q", out)
 		}
