@@ -179,6 +179,7 @@ func (d *dev) load() (*config.Config, error) {
 	}
 	cfg.Clients = append(cfg.Clients, client)
 	cfg.State = config.State{Dir: filepath.Join(d.dir, "state")}
+	cfg.Audit.File = "" // in state.dir: what is tried here is no part of the real trail
 	return cfg, d.withRedis(cfg)
 }
 
