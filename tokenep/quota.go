@@ -82,6 +82,10 @@ func quotaFields(h http.Header, policies []*ratelimit.Policy, d ratelimit.Decisi
 // use is what the record says of a quota. Of several that were charged together it is the one with the least left.
 func use(d ratelimit.Decision, mode string) exchange.Quota {
 	q := exchange.Quota{Name: d.Policy.Name, Mode: mode, Over: !d.OK}
+	if d.Source == ratelimit.FellLocal { // Remaining is of this node's share
+		q.Used = -1
+		return q
+	}
 	used := d.Policy.Burst - d.Remaining
 	q.Used = float64(used) / float64(d.Policy.Burst)
 	if !d.OK {

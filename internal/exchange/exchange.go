@@ -69,7 +69,7 @@ type Own struct {
 type Quota struct {
 	Name    string  // "quota", "quota#2"
 	Mode    string  // "enforce" or "observe"
-	Used    float64 // how much of it is used, from 0 to 1
+	Used    float64 // how much of it is used, from 0 to 1; -1 where Redis did not answer, so that only this node's share is known
 	Over    bool    // it had nothing left: in the mode enforce the request was refused
 	Reached []int   // those of 60, 80 and 100 per cent that this request reached
 }

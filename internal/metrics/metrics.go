@@ -248,7 +248,7 @@ func (m *Metrics) finishQuotas(r *exchange.Record) {
 			result = "over"
 		}
 		m.quotaTaken.WithLabelValues(client, q.Name, q.Mode, result).Inc()
-		if client != other {
+		if client != other && q.Used >= 0 {
 			m.quotaUsed.WithLabelValues(client, q.Name).Set(q.Used)
 		}
 		for _, percent := range q.Reached {
