@@ -85,6 +85,32 @@ func TestQuotaIsExact(t *testing.T) {
 	})
 }
 
+// Ensure that a client with a quota gets its tokens while Redis is away, up to this node's share, and no warning of what
+// nobody knows.
+func TestQuotaWithoutRedis(t *testing.T) {
+	redis := redistest.Start(t)
+	s := newSite(t, redis)
+	s.client("limited", "grants: {orders: [orders:read]}\n    quota: {tokens: 4, per: 24h}")
+	n := s.start()
+	redis.Stop()
+	ok := 0
+	for range 6 {
+		switch a := s.post(n, "/oauth/token", "limited", clientCredentials); a.status {
+		case 200:
+			ok++
+		case 429:
+		default:
+			t.Errorf("%d %s", a.status, a.body)
+		}
+	}
+	if ok != 4 {
+		t.Errorf("%d tokens, want this node's share, 4 of 4", ok)
+	}
+	if _, metrics := n.adminBody("GET", "/metrics"); strings.Contains(metrics, "gatehouse_quota_used_ratio{") || strings.Contains(metrics, "gatehouse_quota_reached_total{") {
+		t.Error("a share is told as the whole")
+	}
+}
+
 // Ensure that a quota that is only observed warns at 60, 80 and 100 per cent, in the log and the trail.
 func TestQuotaObservedWarns(t *testing.T) {
 	s := newSite(t, nil)

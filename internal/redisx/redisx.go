@@ -88,7 +88,7 @@ func (c *Client) options(o Options) *redis.Options {
 		ContextTimeoutEnabled:    true, // without it, only ReadTimeout ends a read
 		MaxRetries:               -1,   // a take that timed out may have happened
 		DialTimeout:              dialTimeout,
-		DialerRetries:            1, // attempts, not repetitions
+		DialerRetries:            1,                        // attempts, not repetitions
 		ReadTimeout:              max(ioTimeout, o.Budget), // who allows a request to wait longer means it
 		WriteTimeout:             max(ioTimeout, o.Budget),
 		PoolTimeout:              max(poolTimeout, o.Budget),
