@@ -136,7 +136,7 @@ func TestClientCommandsRefuse(t *testing.T) {
 		{[]string{"rotate", "nobody"}, 1, "gatehouse client list"},
 		{[]string{"disable", "nobody"}, 1, "gatehouse client list"},
 		{[]string{"rotate", "worker", "--overlap", "-1h"}, 2, "--overlap"},
-		{[]string{"rotate", "worker", "--finish", "--overlap", "1h"}, 1, "finish"},
+		{[]string{"rotate", "worker", "--finish", "--overlap", "1h"}, 2, "finish"},
 		{[]string{"list", "-o", "xml"}, 2, "table or json"},
 		{[]string{"rotate", "worker", "-o", "xml"}, 2, "table or json"},
 	} {

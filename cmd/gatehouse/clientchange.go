@@ -28,6 +28,8 @@ func newClientRotate() *cobra.Command {
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			switch {
+			case finish && (cmd.Flags().Changed("overlap") || note != ""):
+				return usage(cmd, errors.New("--finish adds no secret, and takes no --overlap and no --note"))
 			case finish:
 				return finishRotation(cmd, args[0], output)
 			case overlap < 0:
@@ -54,8 +56,6 @@ func newClientRotate() *cobra.Command {
 	f.BoolVar(&finish, "finish", false, "remove the secrets that have an end, and add none")
 	f.StringVar(&note, "note", "", "a note for people")
 	outputFlag(cmd, &output)
-	cmd.MarkFlagsMutuallyExclusive("overlap", "finish")
-	cmd.MarkFlagsMutuallyExclusive("note", "finish")
 	return cmd
 }
 

@@ -54,6 +54,9 @@ POST /oauth/introspect know.`,
 			if err := checkOutput(cmd, output); err != nil {
 				return err
 			}
+			if unverified && keys != "" {
+				return usage(cmd, errors.New("--no-verify looks at no keys, and takes no --jwks"))
+			}
 			raw, err := readToken(cmd, args)
 			if err != nil {
 				return err
@@ -80,7 +83,6 @@ POST /oauth/introspect know.`,
 	}
 	cmd.Flags().StringVar(&keys, "jwks", "", "key set to verify with, a URL or a file; none: that of the configuration's public_url")
 	cmd.Flags().BoolVar(&unverified, "no-verify", false, "only print what the token says of itself")
-	cmd.MarkFlagsMutuallyExclusive("jwks", "no-verify")
 	outputFlag(cmd, &output)
 	return cmd
 }

@@ -68,6 +68,7 @@ func TestTokenInspect(t *testing.T) {
 		{"not a key set", good, []string{"--jwks", html}, 1, "not a key set"},
 		{"nobody there", good, []string{"--jwks", "http://127.0.0.1:1/jwks"}, 5, "is it running"},
 		{"not verified", head + ".AAAA" + sig[4:], []string{"--no-verify"}, 0, "NOT VERIFIED"},
+		{"not verified, with keys", good, []string{"--no-verify", "--jwks", jwks}, 2, "takes no --jwks"},
 		{"not verified, garbage", "x.y.z", []string{"--no-verify"}, 4, "no token"},
 		{"what a terminal would obey", evil, []string{"--jwks", jwks}, 0, `"\u001b[31mred"`},
 	} {

@@ -379,3 +379,38 @@ func BenchmarkFinish(b *testing.B) {
 		l.Finish(r)
 	}
 }
+
+// What a failed write left of a line, and could not be cut back, is set aside, and the whole line is written then.
+func TestHalfWritten(t *testing.T) {
+	t.Parallel()
+	tr := newTrail(t, nil)
+	if err := tr.Admin(Event{Action: "before"}); err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.OpenFile(tr.file, os.O_WRONLY|os.O_APPEND, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.WriteString(`{"seq":2,"prev":"`)
+	f.Close()
+	if err := tr.Admin(Event{Action: "after"}); err != nil {
+		t.Fatal(err)
+	}
+	if r := verify(t, tr.file, ""); !r.Sound() || r.Lines != 2 {
+		t.Errorf("report %+v", r)
+	}
+}
+
+// FuzzRead holds that no bytes panic, and that what is taken for a line has the hash that it holds.
+func FuzzRead(f *testing.F) {
+	good := (&chain{}).append(nil, []byte(`{"time":"x"}`))
+	f.Add(good[:len(good)-1])
+	f.Add((&chain{lost: 3}).append(nil, []byte(`{"time":"x"}`)))
+	f.Add([]byte(`{"seq":1,"prev":"","hash":"`))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		l, err := read(text)
+		if err == nil && (len(l.hash) != hexLen || len(l.prev) != hexLen || !bytes.HasPrefix(text, []byte(seqPart))) {
+			t.Errorf("%q is taken as %+v", text, l)
+		}
+	})
+}
