@@ -26,6 +26,12 @@ type Issuer struct {
 	MaxLifetime time.Duration // the most that may lie between iat and exp
 	// Dialect tells in which dialect the API with that audience has its tokens; false for an audience of no API.
 	Dialect func(audience string) (token.Dialect, bool)
+	// Fetch looks once more for a key that Keys lacks: a node of a fleet may meet a token before the key that signed it. It
+	// may block for a moment, and bounds for itself how often it looks. Nil: there is nowhere to look.
+	Fetch func(kid string) *token.PublicKey
+	// Ready is false while the issuer's keys were never read, so that a key which is not known says nothing of the token.
+	// Nil: always true.
+	Ready func() bool
 }
 
 // Options are what a Verifier needs. Where CacheEntries or CacheBytes is 0, no token is remembered.
@@ -82,8 +88,12 @@ func (v *Verifier) Verify(raw string, now int64) (p *Principal, hit bool, f *Fai
 	// Read before the key is: when a key is withdrawn while this goes on, what is remembered below counts for nothing.
 	generation := iss.Keys.Generation()
 	key := iss.Keys.Key(t.KeyID)
+	if key == nil && iss.Fetch != nil && iss.Fetch(t.KeyID) != nil {
+		generation = iss.Keys.Generation()
+		key = iss.Keys.Key(t.KeyID)
+	}
 	if key == nil {
-		return nil, false, &Failure{UnknownKey, "kid names no key of this issuer"}
+		return nil, false, iss.unknown()
 	}
 	claims, err := t.Verify(key)
 	if err != nil {
@@ -97,6 +107,13 @@ func (v *Verifier) Verify(raw string, now int64) (p *Principal, hit bool, f *Fai
 		v.cache.put(raw, p, iss.Keys, generation)
 	}
 	return p, false, nil
+}
+
+func (iss *Issuer) unknown() *Failure {
+	if iss.Ready != nil && !iss.Ready() {
+		return &Failure{StateUnavailable, "this gateway has not read the issuer's keys yet"}
+	}
+	return &Failure{UnknownKey, "kid names no key of this issuer"}
 }
 
 func failure(err error) *Failure {

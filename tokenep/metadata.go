@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 
@@ -43,8 +44,11 @@ func metadata(issuer string) []byte {
 	return body
 }
 
-// get serves a public JSON document to GET and HEAD, with an ETag over its content. Caches may keep it for five minutes.
-func get(name string, document func() []byte) http.Handler {
+// usualAge is how long caches may keep a document that does not say.
+const usualAge = 5 * time.Minute
+
+// get serves a public JSON document to GET and HEAD, with an ETag over its content. Caches may keep it for maxAge.
+func get(name string, document func() []byte, maxAge func() time.Duration) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		rec := exchange.FromContext(r.Context())
 		rec.Endpoint = name
@@ -52,12 +56,20 @@ func get(name string, document func() []byte) http.Handler {
 			wrongMethod("GET, HEAD").write(w, rec)
 			return
 		}
-		rec.Verdict = exchange.Allow
 		body := document()
+		if body == nil {
+			unavailable("there are no keys on this node yet").write(w, rec)
+			return
+		}
+		rec.Verdict = exchange.Allow
+		age := usualAge
+		if maxAge != nil {
+			age = maxAge()
+		}
 		sum := sha256.Sum256(body)
 		h := w.Header()
 		h.Set("Content-Type", "application/json")
-		h.Set("Cache-Control", "public, max-age=300")
+		h.Set("Cache-Control", "public, max-age="+strconv.FormatInt(int64(age/time.Second), 10))
 		h.Set("ETag", `"`+base64.RawURLEncoding.EncodeToString(sum[:12])+`"`)
 		// ServeContent answers If-None-Match with 304, and HEAD without a body.
 		http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(body))

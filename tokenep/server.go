@@ -38,8 +38,9 @@ type Options struct {
 	APIs        []API
 	Clients     *Registry
 	Signer      func(token.Algorithm) *token.PrivateKey // nil where there is no key now
-	JWKS        func() []byte
-	Verifier    *authz.Verifier // knows our own tokens
+	JWKS        func() []byte                           // nil while there are no keys: 503
+	JWKSMaxAge  func() time.Duration                    // how long caches may keep it, asked after JWKS; nil: 5 minutes
+	Verifier    *authz.Verifier                         // knows our own tokens
 	Revocations Revocations
 	Quotas      Quotas
 	Now         func() time.Time // nil: time.Now
@@ -101,9 +102,9 @@ func (s *Server) Endpoints() map[string]http.Handler {
 		base + tokenPath:                                 post("token", s.serveToken),
 		base + revokePath:                                post("revoke", s.serveRevoke),
 		base + introspectPath:                            post("introspect", s.serveIntrospect),
-		base + jwksPath:                                  get("jwks", s.o.JWKS),
-		base + "/.well-known/openid-configuration":       get("metadata", document),
-		"/.well-known/oauth-authorization-server" + base: get("metadata", document),
+		base + jwksPath:                                  get("jwks", s.o.JWKS, s.o.JWKSMaxAge),
+		base + "/.well-known/openid-configuration":       get("metadata", document, nil),
+		"/.well-known/oauth-authorization-server" + base: get("metadata", document, nil),
 	}
 }
 

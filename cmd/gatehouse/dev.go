@@ -35,6 +35,7 @@ type dev struct {
 	devFlags
 	dir           string // temporary; removed at the end
 	secret        string
+	ringKey       secret.Text // seals the keys of --redis, for this run
 	public, admin net.Listener
 	config        string // the file of -c; empty: one that dev writes
 }
@@ -67,6 +68,8 @@ func runDev(ctx context.Context, f devFlags, configFile string, stdout, stderr i
 	if d.secret == "" {
 		d.secret = secret.New()
 	}
+	sum := secret.Sum(secret.New())
+	d.ringKey = secret.Hide(string(sum[:]))
 	if d.dir, err = os.MkdirTemp("", "gatehouse-dev-"); err != nil {
 		return err
 	}
@@ -180,7 +183,14 @@ func (d *dev) load() (*config.Config, error) {
 	cfg.Clients = append(cfg.Clients, client)
 	cfg.State = config.State{Dir: filepath.Join(d.dir, "state")}
 	cfg.Audit.File = "" // in state.dir: what is tried here is no part of the real trail
+	cfg.Tokens.RingKey, cfg.Tokens.RingKeyFile = secret.Text{}, ""
 	return cfg, d.withRedis(cfg)
+}
+
+// prefix keeps runs apart: none could read the keys that another sealed.
+func (d *dev) prefix() string {
+	sum := secret.Sum(d.ringKey.Reveal())
+	return fmt.Sprintf("gh-dev-%x", sum[:4])
 }
 
 func (d *dev) withRedis(cfg *config.Config) error {
@@ -191,12 +201,15 @@ func (d *dev) withRedis(cfg *config.Config) error {
 	if err != nil || u.Scheme != "redis" || u.Host == "" {
 		return errors.New("--redis: want redis://[user:password@]host:port")
 	}
+	if cfg.Tokens.KeyDir == "" {
+		cfg.Tokens.RingKey = d.ringKey
+	}
 	password, _ := u.User.Password()
 	address := u.Host
 	if u.Port() == "" {
 		address = net.JoinHostPort(u.Hostname(), "6379")
 	}
-	cfg.State.Redis = &config.Redis{Addrs: []string{address}, Username: u.User.Username(), Password: secret.Hide(password), Prefix: "gh-dev", Budget: 25 * time.Millisecond}
+	cfg.State.Redis = &config.Redis{Addrs: []string{address}, Username: u.User.Username(), Password: secret.Hide(password), Prefix: d.prefix(), Budget: 25 * time.Millisecond}
 	return nil
 }
 

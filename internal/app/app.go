@@ -86,7 +86,7 @@ func New(ctx context.Context, o Options) (_ *App, err error) {
 	}
 	a.metrics = metrics.New(metrics.Options{Version: o.Version, Mode: o.Mode, Reasons: reasonNames(), Errors: tokenep.Errors()})
 	a.metrics.Register(collectors(a)...)
-	snap, err := a.build(cfg, nil)
+	snap, err := a.build(ctx, cfg, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -146,6 +146,9 @@ func (a *App) Ready() (bool, string) {
 		return false, "draining"
 	case !a.revocations.Ready():
 		return false, "the revocations were never read from Redis"
+	}
+	if snap := a.current.Load(); snap != nil && len(snap.ring.Missing()) > 0 {
+		return false, "the signing keys were never read from Redis"
 	}
 	return true, ""
 }

@@ -65,8 +65,8 @@ func longestStaleness(cfg *config.Config) time.Duration {
 
 // build turns a configuration into a snapshot. It touches nothing that serves, so that a configuration that can't be built
 // changes nothing. prev is the snapshot to be replaced; nil at start.
-func (a *App) build(cfg *config.Config, prev *snapshot) (*snapshot, error) {
-	ring, err := a.keys(cfg)
+func (a *App) build(ctx context.Context, cfg *config.Config, prev *snapshot) (*snapshot, error) {
+	ring, err := a.keys(ctx, cfg)
 	if err != nil {
 		return nil, err
 	}
@@ -77,7 +77,8 @@ func (a *App) build(cfg *config.Config, prev *snapshot) (*snapshot, error) {
 	}
 	endpoint, err := tokenep.New(tokenep.Options{
 		Issuer: cfg.Server.Issuer, PublicURL: cfg.Server.PublicURL, APIs: apis(cfg), Clients: registry,
-		Signer: ring.Signer, JWKS: ring.JWKS, Verifier: verifier, Revocations: revocations{a.revocations}, Quotas: a.limiter, Now: a.revocations.Now,
+		Signer: ring.Signer, JWKS: ring.JWKS, JWKSMaxAge: ring.MaxAge, Verifier: verifier, Revocations: revocations{a.revocations},
+		Quotas: a.limiter, Now: a.revocations.Now,
 	})
 	if err != nil {
 		return nil, err
@@ -96,53 +97,6 @@ func (a *App) build(cfg *config.Config, prev *snapshot) (*snapshot, error) {
 		return nil, err
 	}
 	return &snapshot{cfg: cfg, ring: ring, gateway: gateway, loaded: time.Now()}, nil
-}
-
-// keys are the signing keys: those of key_dir, read anew for each snapshot, or the generated ones that outlive it.
-func (a *App) keys(cfg *config.Config) (*keyring.Ring, error) {
-	need := algorithms(cfg)
-	if cfg.Tokens.KeyDir != "" {
-		signing := map[token.Algorithm]string{}
-		for alg, file := range cfg.Tokens.Signing {
-			signing[token.Algorithm(alg)] = file
-		}
-		ring, err := keyring.Load(cfg.Tokens.KeyDir, signing, need)
-		if err != nil {
-			return nil, config.Errors{{Pos: cfg.Tokens.KeyDirPos, Message: "tokens.key_dir: " + err.Error()}}
-		}
-		return ring, nil
-	}
-	if a.ring != nil {
-		return a.ring, a.ring.Ensure(need)
-	}
-	ring, err := keyring.Open(a.db, need)
-	a.ring = ring
-	return ring, err
-}
-
-func algorithms(cfg *config.Config) []token.Algorithm {
-	seen := map[token.Algorithm]bool{}
-	var list []token.Algorithm
-	for _, api := range cfg.APIs {
-		if alg := token.Algorithm(api.Algorithm); !seen[alg] {
-			seen[alg] = true
-			list = append(list, alg)
-		}
-	}
-	return list
-}
-
-// local is the issuer that we are. Tokens of an algorithm that no API names any more verify until they expire.
-func local(cfg *config.Config, ring *keyring.Ring) authz.Issuer {
-	dialects := map[string]token.Dialect{}
-	for _, api := range cfg.APIs {
-		dialects[api.Audience] = token.Dialect(api.Dialect)
-	}
-	return authz.Issuer{
-		Name: "local", URL: cfg.Server.Issuer, Keys: ring, MaxLifetime: maxLifetime,
-		Algorithms: []token.Algorithm{token.ES256, token.RS256, token.PS256, token.EdDSA},
-		Dialect:    func(audience string) (token.Dialect, bool) { d, ok := dialects[audience]; return d, ok },
-	}
 }
 
 func apis(cfg *config.Config) []tokenep.API {

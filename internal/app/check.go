@@ -28,7 +28,7 @@ func Check(cfg *config.Config) error {
 		return err
 	}
 	a.limiter = ratelimit.New(ratelimit.Options{})
-	snap, err := a.build(cfg, nil)
+	snap, err := a.build(context.Background(), cfg, nil)
 	if err != nil {
 		return err
 	}

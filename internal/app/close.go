@@ -17,6 +17,9 @@ func (a *App) Close() error {
 		snap.gateway.Retire()
 	}
 	errs = append(errs, a.audit.Close())
+	if a.ring != nil {
+		a.ring.Close()
+	}
 	if a.revocations != nil {
 		errs = append(errs, a.revocations.Close())
 	}

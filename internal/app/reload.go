@@ -64,7 +64,11 @@ func (a *App) prepare(old *snapshot) (*snapshot, error) {
 	if problems := config.RestartNeeded(old.cfg, cfg); len(problems) > 0 {
 		return nil, config.Errors(problems)
 	}
-	return a.build(cfg, old)
+	next, err := a.build(context.Background(), cfg, old)
+	if err != nil && a.ring != nil { // the keys take turns as the configuration in force says
+		err = errors.Join(err, a.ring.Ensure(context.Background(), use(old.cfg)))
+	}
+	return next, err
 }
 
 // install puts a snapshot in force: one pointer, so that no request sees parts of two configurations.

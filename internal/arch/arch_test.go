@@ -34,7 +34,7 @@ var table = map[string][]string{
 	"internal/config":          {"internal/secret"},
 	"internal/demo":            {},
 	"internal/exchange":        {},
-	"internal/keyring":         {"internal/token"},
+	"internal/keyring":         {"internal/redisx", "internal/secret", "internal/token"},
 	"internal/logs":            {},
 	"internal/metrics":         {"internal/exchange"},
 	"internal/ratelimit":       {"internal/redisx"},

@@ -95,6 +95,11 @@ type Tokens struct {
 	KeyDir    string // empty: generated keys, kept in State.Dir
 	KeyDirPos Pos
 	Signing   map[string]string // algorithm → file name in KeyDir
+
+	RingKeyFile string      // "" without state.redis, and with KeyDir
+	RingKey     secret.Text // the 32 bytes that it holds
+	// Every is how long a generated key signs, PublishBefore how long it is published before.
+	Every, PublishBefore time.Duration
 }
 
 // Revocation decides what a node does that has not heard from the fleet for too long.

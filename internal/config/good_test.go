@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"maps"
 	"net/netip"
 	"net/url"
@@ -58,6 +59,7 @@ func TestFull(t *testing.T) {
 			Prefix: "gate", Budget: 50 * time.Millisecond, Pos: pos("config.yaml", 18, 5),
 		}},
 		Tokens: Tokens{
+			Every: 720 * time.Hour, PublishBefore: 15 * time.Minute,
 			TTL: 5 * time.Minute, Algorithm: "EdDSA", KeyDir: in("keys"), KeyDirPos: pos("config.yaml", 29, 12),
 			Signing: map[string]string{"EdDSA": "a.pem"},
 		},
@@ -160,7 +162,7 @@ func TestMinimal(t *testing.T) {
 	if got, want := c.State, (State{Dir: filepath.Join(dir, "state")}); !reflect.DeepEqual(got, want) {
 		t.Errorf("state %+v, want %+v", got, want)
 	}
-	if got, want := c.Tokens, (Tokens{TTL: 10 * time.Minute, Algorithm: "ES256"}); !reflect.DeepEqual(got, want) {
+	if got, want := c.Tokens, (Tokens{TTL: 10 * time.Minute, Algorithm: "ES256", Every: 720 * time.Hour, PublishBefore: 15 * time.Minute}); !reflect.DeepEqual(got, want) {
 		t.Errorf("tokens %+v, want %+v", got, want)
 	}
 	if got, want := c.Revocation, (Revocation{MaxStaleness: 10 * time.Minute}); got != want {
@@ -196,6 +198,37 @@ func TestRedisDefaults(t *testing.T) {
 	for _, name := range []string{"config.yaml", "clients.yaml", "redis.password", "keys"} {
 		if !slices.Contains(c.Watched, filepath.Join(dir, name)) {
 			t.Errorf("%s is not watched: %v", name, c.Watched)
+		}
+	}
+}
+
+// testRingKey is 32 bytes, 0 to 31.
+const testRingKey = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
+
+func TestRing(t *testing.T) {
+	t.Parallel()
+	c, dir := loadGood(t, "ring")
+	want := Tokens{TTL: 10 * time.Minute, Algorithm: "ES256", Every: 2 * time.Second, PublishBefore: time.Second, RingKeyFile: filepath.Join(dir, "ring.key")}
+	key := ""
+	for i := range 32 {
+		key += string(rune(i))
+	}
+	want.RingKey = secret.Hide(key)
+	if got := c.Tokens; !reflect.DeepEqual(got, want) {
+		t.Errorf("got %+v with key %x, want %+v", got, got.RingKey.Reveal(), want)
+	}
+	if !slices.Contains(c.Watched, want.RingKeyFile) {
+		t.Errorf("the key file is not watched: %v", c.Watched)
+	}
+	if text := fmt.Sprintf("%v %+v %s", c.Tokens, c, c.Tokens.RingKey); strings.Contains(text, "ECAwQ") || strings.Contains(text, key) {
+		t.Error("the key prints")
+	}
+	moved, rekeyed := *c, *c
+	moved.Tokens.RingKeyFile = "other"
+	rekeyed.Tokens.RingKey = secret.Hide(strings.Repeat("x", 32))
+	for _, changed := range []*Config{&moved, &rekeyed} {
+		if list := RestartNeeded(c, changed); len(list) != 1 || !strings.HasPrefix(list[0].Message, "tokens.ring_key_file: changed") || list[0].Line == 0 {
+			t.Errorf("another key: %+v", list)
 		}
 	}
 }
@@ -354,18 +387,19 @@ func TestExampleComments(t *testing.T) {
 		line := text[p[0]:p[1]]
 		on := text[:p[0]] + commented.ReplaceAllString(line, "$1$2") + text[p[1]:]
 		if strings.HasPrefix(line, "  # redis:") {
-			on = strings.NewReplacer("\n  #   ", "\n    ", "# key_dir:", "key_dir:").Replace(on)
+			on = strings.NewReplacer("\n  #   ", "\n    ", "# ring_key_file:", "ring_key_file:").Replace(on)
 		}
 		dir := t.TempDir()
 		write(t, filepath.Join(dir, "config.yaml"), on)
 		write(t, filepath.Join(dir, "clients.yaml"), "version: 1\n")
 		write(t, filepath.Join(dir, "keys/orders-2026.pem"), "a key\n")
+		write(t, filepath.Join(dir, "ring.key"), testRingKey+"\n")
 		write(t, filepath.Join(dir, "admin.token"), "0123456789abcdef\n")
 		write(t, filepath.Join(dir, "apis.d/.keep"), "")
 		write(t, filepath.Join(dir, "redis.password"), "secret\n")
 		write(t, filepath.Join(dir, "redis-ca.pem"), ca)
 		_, err := Load(filepath.Join(dir, "config.yaml"), Options{Getenv: func(string) (string, bool) { return "", false }})
-		for _, allowed := range []string{"signing chooses among", "strip_prefix /orders,"} { // need a key that is off here
+		for _, allowed := range []string{"signing chooses among", "there is no state.redis", "strip_prefix /orders,"} { // need a key that is off here
 			if err != nil && strings.Contains(err.Error(), allowed) {
 				err = nil
 			}

@@ -119,7 +119,19 @@ type rawTokens struct {
 	algorithm val[string]
 	keyDir    val[string]
 	signing   val[[]entry[string]]
+	ringKey   val[string]
+	rotation  val[*rawRotation]
 }
+
+type rawRotation struct {
+	every         val[time.Duration]
+	publishBefore val[time.Duration]
+}
+
+var rotationForm = object(
+	is("every", durationOf(time.Second, 10*366*24*time.Hour), func(r *rawRotation) *val[time.Duration] { return &r.every }),
+	is("publish_before", durationOf(time.Second, 30*24*time.Hour), func(r *rawRotation) *val[time.Duration] { return &r.publishBefore }),
+)
 
 var (
 	algorithms = []string{"ES256", "RS256", "PS256", "EdDSA"}
@@ -129,8 +141,8 @@ var (
 		is("algorithm", word(algorithms), func(t *rawTokens) *val[string] { return &t.algorithm }),
 		is("key_dir", aFile, func(t *rawTokens) *val[string] { return &t.keyDir }),
 		is("signing", mapOf(aFile, checkAlgorithm), func(t *rawTokens) *val[[]entry[string]] { return &t.signing }),
-		later[rawTokens]("ring_key_file"),
-		later[rawTokens]("rotation"),
+		is("ring_key_file", aFile, func(t *rawTokens) *val[string] { return &t.ringKey }),
+		is("rotation", rotationForm, func(t *rawTokens) *val[*rawRotation] { return &t.rotation }),
 		later[rawTokens]("lockout"),
 	)
 )

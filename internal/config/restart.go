@@ -43,6 +43,7 @@ func (c *Config) remember(root node, raw *rawConfig) {
 	place("tokens.key_dir", t.keyDir.at, raw.tokens.at)
 	place("audit.enabled", au.enabled.at, raw.audit.at)
 	place("audit.file", au.file.at, raw.audit.at)
+	place("tokens.ring_key_file", t.ringKey.at, raw.tokens.at)
 }
 
 // RestartNeeded names the keys that differ between old and new and that a reload can't change, with their places in
@@ -66,6 +67,8 @@ func RestartNeeded(old, new *Config) []Problem {
 	differ("tokens.key_dir", old.Tokens.KeyDir, new.Tokens.KeyDir)
 	differ("audit.enabled", old.Audit.Enabled, new.Audit.Enabled)
 	differ("audit.file", old.Audit.File, new.Audit.File)
+	// Its content, too: under another key the ring in Redis would not unseal.
+	differ("tokens.ring_key_file", [2]string{old.Tokens.RingKeyFile, old.Tokens.RingKey.Reveal()}, [2]string{new.Tokens.RingKeyFile, new.Tokens.RingKey.Reveal()})
 	return out.sorted()
 }
 

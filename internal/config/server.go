@@ -23,6 +23,8 @@ const (
 	defaultRedisBudget    = 25 * time.Millisecond
 	defaultTTL            = 10 * time.Minute
 	defaultAlgorithm      = "ES256"
+	defaultEvery          = 720 * time.Hour
+	defaultPublishBefore  = 15 * time.Minute
 	defaultStaleness      = 10 * time.Minute
 	defaultTimeout        = 30 * time.Second
 	defaultMaxBody        = 10 << 20
@@ -126,9 +128,6 @@ func (r *reader) buildState(c *Config, raw *rawConfig) {
 		return
 	}
 	c.State.Redis = r.buildRedis(s.redis)
-	if raw.tokens.v == nil || !raw.tokens.v.keyDir.present() {
-		r.fail(s.redis.at, "nodes that share Redis sign with the same keys — set tokens.key_dir (ring_key_file is not supported by this version yet)")
-	}
 }
 
 func (r *reader) buildRedis(x val[*rawRedis]) *Redis {
@@ -187,35 +186,6 @@ func (r *reader) buildAudit(c *Config, raw *rawConfig) {
 	}
 	if !c.Audit.Enabled {
 		r.warn(a.enabled.at, "nothing is kept of who got which token, and of what administrators did")
-	}
-}
-
-func (r *reader) buildTokens(c *Config, raw *rawConfig) {
-	t := raw.tokens.v
-	if t == nil {
-		t = new(rawTokens)
-	}
-	dir, names := r.keyFiles(t.keyDir)
-	c.Tokens = Tokens{TTL: t.ttl.or(defaultTTL), Algorithm: t.algorithm.or(defaultAlgorithm), KeyDir: dir}
-	if t.keyDir.set {
-		c.Tokens.KeyDirPos = t.keyDir.at.pos()
-	}
-	if t.signing.present() && !t.keyDir.present() {
-		r.fail(t.signing.at, "signing chooses among the files of key_dir, which is not set — set it, or remove signing")
-		return
-	}
-	for _, e := range t.signing.v {
-		if !e.set || !t.keyDir.set {
-			continue
-		}
-		if !slices.Contains(names, e.v) {
-			r.fail(e.at, "%q is no file of key_dir %s%s", clipText(e.at.Value), dir, didYouMean(e.v, slices.Values(names)))
-			continue
-		}
-		if c.Tokens.Signing == nil {
-			c.Tokens.Signing = make(map[string]string)
-		}
-		c.Tokens.Signing[e.name] = e.v
 	}
 }
 

@@ -23,7 +23,9 @@ const maxFile = 64 << 10
 // error names every problem, each with its file.
 //
 // The mounts of Kubernetes work: their files are symbolic links, and what they link to is behind a leading dot.
-func Load(dir string, signing map[token.Algorithm]string, need []token.Algorithm) (*Ring, error) {
+//
+// Keys that withdrawn names are passed over, as if their files were not there.
+func Load(dir string, signing map[token.Algorithm]string, need []token.Algorithm, withdrawn map[string]bool) (*Ring, error) {
 	files, err := keyFiles(dir)
 	if err != nil {
 		return nil, fmt.Errorf("key_dir: %w", err)
@@ -46,6 +48,7 @@ func Load(dir string, signing map[token.Algorithm]string, need []token.Algorithm
 	if len(errs) > 0 { // what follows might miss a key only because its file is wrong
 		return nil, errors.Join(errs...)
 	}
+	entries, signing = usable(entries, signing, withdrawn)
 	signers, errs := choose(dir, entries, signing)
 	if lacking := lacks(need, signers); len(lacking) > 0 {
 		errs = append(errs, fmt.Errorf("key_dir: %s: %w", dir, noSigner(lacking)))
@@ -53,12 +56,40 @@ func Load(dir string, signing map[token.Algorithm]string, need []token.Algorithm
 	if len(errs) > 0 {
 		return nil, errors.Join(errs...)
 	}
-	set, err := assemble(entries, signers)
+	set, err := assemble(filed(entries, signers))
 	if err != nil {
 		return nil, fmt.Errorf("key_dir: %w", err)
 	}
 	r.now.Store(set)
 	return r, nil
+}
+
+// usable is what is left of the entries without those withdrawn, and of signing without what names one.
+func usable(entries []entry, signing map[token.Algorithm]string, withdrawn map[string]bool) ([]entry, map[token.Algorithm]string) {
+	if len(withdrawn) == 0 {
+		return entries, signing
+	}
+	left, names := []entry{}, maps.Clone(signing)
+	for _, e := range entries {
+		if !withdrawn[e.id] {
+			left = append(left, e)
+			continue
+		}
+		maps.DeleteFunc(names, func(_ token.Algorithm, file string) bool { return file == e.file })
+	}
+	return left, names
+}
+
+// filed are the entries with what they are when signers sign.
+func filed(entries []entry, signers map[token.Algorithm]*token.PrivateKey) []standing {
+	out := make([]standing, len(entries))
+	for i, e := range entries {
+		out[i] = standing{entry: e, state: Verifying}
+		if s := signers[e.alg]; s != nil && s.Public().ID() == e.id {
+			out[i].state = Current
+		}
+	}
+	return out
 }
 
 // keyFiles are the names of the files in dir, in byte order. Directories are passed over.
@@ -97,7 +128,7 @@ func readKey(dir, name string) (e entry, warning string, err error) {
 	if mode := info.Mode().Perm(); private != nil && mode&0o044 != 0 {
 		warning = fmt.Sprintf("key_dir: %s: others can read this private key (mode %04o): chmod 600 it", path, mode)
 	}
-	return entry{public: public, private: private, created: info.ModTime(), file: name}, warning, nil
+	return entry{id: public.ID(), alg: public.Algorithm(), public: public, private: private, created: info.ModTime(), file: name}, warning, nil
 }
 
 // readFile reads a regular file of at most maxFile bytes. Anything else might never end.
@@ -138,11 +169,11 @@ func duplicates(dir string, entries []entry) []error {
 	var errs []error
 	first := map[string]string{}
 	for _, e := range entries {
-		if file, ok := first[e.public.ID()]; ok {
+		if file, ok := first[e.id]; ok {
 			errs = append(errs, fmt.Errorf("key_dir: %s: the same key as in %s", filepath.Join(dir, e.file), file))
 			continue
 		}
-		first[e.public.ID()] = e.file
+		first[e.id] = e.file
 	}
 	return errs
 }
@@ -152,7 +183,7 @@ func choose(dir string, entries []entry, signing map[token.Algorithm]string) (ma
 	signers := map[token.Algorithm]*token.PrivateKey{}
 	for _, e := range entries { // in byte order of their files: the last one stays
 		if e.private != nil {
-			signers[e.public.Algorithm()] = e.private
+			signers[e.alg] = e.private
 		}
 	}
 	var errs []error
@@ -173,7 +204,7 @@ func named(entries []entry, alg token.Algorithm, file string) (*token.PrivateKey
 	if i < 0 {
 		return nil, errors.New("no such key file")
 	}
-	if got := entries[i].public.Algorithm(); got != alg {
+	if got := entries[i].alg; got != alg {
 		return nil, fmt.Errorf("a key for %s", got)
 	}
 	if entries[i].private == nil {

@@ -31,10 +31,11 @@ func openDB(t *testing.T, dir string) *bbolt.DB {
 
 func openRing(t *testing.T, db *bbolt.DB, need ...token.Algorithm) *Ring {
 	t.Helper()
-	r, err := Open(db, need)
+	r, err := Open(t.Context(), Options{DB: db}, Use{Algorithms: need})
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(r.Close)
 	return r
 }
 
@@ -126,7 +127,7 @@ func TestEnsure(t *testing.T) {
 		t.Fatalf("a ring of no keys: %s", r.JWKS())
 	}
 	before := r.Generation()
-	if err := r.Ensure([]token.Algorithm{token.ES256, token.ES256}); err != nil {
+	if err := r.Ensure(t.Context(), Use{Algorithms: []token.Algorithm{token.ES256, token.ES256}}); err != nil {
 		t.Fatal(err)
 	}
 	es := r.Signer(token.ES256)
@@ -137,10 +138,10 @@ func TestEnsure(t *testing.T) {
 	if grown <= before {
 		t.Errorf("generation %d, then %d", before, grown)
 	}
-	if err := r.Ensure([]token.Algorithm{token.ES256}); err != nil || r.Generation() != grown {
+	if err := r.Ensure(t.Context(), Use{Algorithms: []token.Algorithm{token.ES256}}); err != nil || r.Generation() != grown {
 		t.Errorf("nothing lacked: %v, generation %d, then %d", err, grown, r.Generation())
 	}
-	if err := r.Ensure([]token.Algorithm{token.EdDSA, token.ES256}); err != nil {
+	if err := r.Ensure(t.Context(), Use{Algorithms: []token.Algorithm{token.EdDSA, token.ES256}}); err != nil {
 		t.Fatal(err)
 	}
 	if r.Signer(token.ES256).Public().ID() != es.Public().ID() || r.Signer(token.EdDSA) == nil || r.Generation() <= grown {
@@ -148,12 +149,12 @@ func TestEnsure(t *testing.T) {
 	}
 	consistent(t, r)
 	jwks := slices.Clone(r.JWKS())
-	if err := r.Ensure([]token.Algorithm{"none"}); err == nil || !bytes.Equal(r.JWKS(), jwks) {
+	if err := r.Ensure(t.Context(), Use{Algorithms: []token.Algorithm{"none"}}); err == nil || !bytes.Equal(r.JWKS(), jwks) {
 		t.Errorf("a key for none: %v", err)
 	}
 	// What cannot be stored is not used.
 	db.Close()
-	if err := r.Ensure([]token.Algorithm{token.RS256}); err == nil || r.Signer(token.RS256) != nil || !bytes.Equal(r.JWKS(), jwks) {
+	if err := r.Ensure(t.Context(), Use{Algorithms: []token.Algorithm{token.RS256}}); err == nil || r.Signer(token.RS256) != nil || !bytes.Equal(r.JWKS(), jwks) {
 		t.Errorf("a key that is not on disk: %v, %v", err, r.Signer(token.RS256))
 	}
 }
@@ -179,7 +180,7 @@ func TestConcurrentUse(t *testing.T) {
 	}
 	for range 4 {
 		wg.Go(func() {
-			if err := r.Ensure([]token.Algorithm{token.EdDSA}); err != nil {
+			if err := r.Ensure(t.Context(), Use{Algorithms: []token.Algorithm{token.EdDSA}}); err != nil {
 				t.Error(err)
 			}
 		})
@@ -215,7 +216,7 @@ func TestOpenRefusesDamage(t *testing.T) {
 	} {
 		db := openDB(t, t.TempDir())
 		err := db.Update(func(tx *bbolt.Tx) error {
-			b, err := tx.CreateBucketIfNotExists(bucket)
+			b, err := tx.CreateBucketIfNotExists(plainBucket)
 			if err != nil {
 				return err
 			}
@@ -224,7 +225,7 @@ func TestOpenRefusesDamage(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		r, err := Open(db, nil)
+		r, err := Open(t.Context(), Options{DB: db}, Use{})
 		if err == nil || r != nil {
 			t.Errorf("%s: opened", name)
 			continue
@@ -289,7 +290,7 @@ func TestLoad(t *testing.T) {
 		{"the last name signs", nil, b},
 		{"signing says which", map[token.Algorithm]string{token.ES256: "2025.pem"}, a},
 	} {
-		r, err := Load(d, tt.signing, need)
+		r, err := Load(d, tt.signing, need, nil)
 		if err != nil {
 			t.Fatalf("%s: %v", tt.name, err)
 		}
@@ -311,10 +312,10 @@ func TestLoad(t *testing.T) {
 		if len(r.Warnings()) != 0 {
 			t.Errorf("%s: warnings %q", tt.name, r.Warnings())
 		}
-		if err := r.Ensure(need); err != nil {
+		if err := r.Ensure(t.Context(), Use{Algorithms: need}); err != nil {
 			t.Errorf("%s: Ensure: %v", tt.name, err)
 		}
-		if err := r.Ensure([]token.Algorithm{token.RS256}); err == nil || !strings.Contains(err.Error(), "RS256") {
+		if err := r.Ensure(t.Context(), Use{Algorithms: []token.Algorithm{token.RS256}}); err == nil || !strings.Contains(err.Error(), "RS256") {
 			t.Errorf("%s: Ensure(RS256) = %v", tt.name, err)
 		}
 	}
@@ -326,7 +327,7 @@ func TestGenerationsDiffer(t *testing.T) {
 	d := dir(t, map[string][]byte{"k.pem": pemOf(t, generate(t, token.ES256))})
 	seen := map[uint64]bool{}
 	for range 3 {
-		r, err := Load(d, nil, nil)
+		r, err := Load(d, nil, nil, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -367,7 +368,7 @@ func TestLoadRefuses(t *testing.T) {
 		{"endless", map[string][]byte{"a.pem": bytes.Repeat([]byte("x"), 1<<20)}, nil, token.ES256, []string{"DIR/a.pem: longer than 64 KiB"}},
 	} {
 		d := dir(t, c.files)
-		r, err := Load(d, c.signing, []token.Algorithm{c.need})
+		r, err := Load(d, c.signing, []token.Algorithm{c.need}, nil)
 		if err == nil || r != nil {
 			t.Errorf("%s: loaded", c.name)
 			continue
@@ -378,7 +379,7 @@ func TestLoadRefuses(t *testing.T) {
 			}
 		}
 	}
-	if _, err := Load(filepath.Join(t.TempDir(), "absent"), nil, nil); err == nil {
+	if _, err := Load(filepath.Join(t.TempDir(), "absent"), nil, nil, nil); err == nil {
 		t.Error("a directory that is not there loaded")
 	}
 }
@@ -390,13 +391,13 @@ func TestLoadRefusesPipe(t *testing.T) {
 	if err := syscall.Mkfifo(filepath.Join(d, "pipe"), 0o600); err != nil {
 		t.Skip(err)
 	}
-	if _, err := Load(d, nil, nil); err == nil || !strings.Contains(err.Error(), "not a regular file") {
+	if _, err := Load(d, nil, nil, nil); err == nil || !strings.Contains(err.Error(), "not a regular file") {
 		t.Errorf("Load = %v", err)
 	}
 	if err := os.Symlink("nowhere", filepath.Join(d, "link")); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Load(d, nil, nil); err == nil {
+	if _, err := Load(d, nil, nil, nil); err == nil {
 		t.Error("a dangling link loaded")
 	}
 }
@@ -424,7 +425,7 @@ func TestKubernetesMount(t *testing.T) {
 	if err := os.Symlink("..2026_01_01", filepath.Join(d, "..data")); err != nil {
 		t.Fatal(err)
 	}
-	r, err := Load(d, map[token.Algorithm]string{token.ES256: "es.pem"}, []token.Algorithm{token.ES256})
+	r, err := Load(d, map[token.Algorithm]string{token.ES256: "es.pem"}, []token.Algorithm{token.ES256}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -443,7 +444,7 @@ func BenchmarkKey(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	set, err := assemble([]entry{{public: k.Public(), private: k}}, map[token.Algorithm]*token.PrivateKey{token.ES256: k})
+	set, err := assemble([]standing{{entry: entry{id: k.Public().ID(), alg: token.ES256, public: k.Public(), private: k}, state: Current}})
 	if err != nil {
 		b.Fatal(err)
 	}

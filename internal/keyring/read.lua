@@ -1,0 +1,3 @@
+-- The ring as it is.
+-- KEYS: 1 ring
+return redis.call('HGETALL', KEYS[1])
