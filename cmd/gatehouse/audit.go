@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -84,22 +83,4 @@ func tellReport(stdout, stderr io.Writer, r *audit.Report, output string) error 
 	}
 	fmt.Fprintf(stdout, "ok: %s in %s, %d to %d\nhead %s\n", count(r.Lines, "line"), count(r.Files, "file"), r.First, r.Last, r.Head)
 	return nil
-}
-
-// outputFlag is -o of the commands that print a table or JSON, and checkOutput judges what it was given.
-func outputFlag(cmd *cobra.Command, output *string) {
-	cmd.Flags().StringVarP(output, "output", "o", "table", "table or json")
-}
-
-func checkOutput(cmd *cobra.Command, output string) error {
-	if output == "table" || output == "json" {
-		return nil
-	}
-	return usage(cmd, fmt.Errorf("-o %q is not known: table or json", output))
-}
-
-func printJSON(w io.Writer, v any) error {
-	enc := json.NewEncoder(w)
-	enc.SetIndent("", "  ")
-	return enc.Encode(v)
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"strings"
@@ -12,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"gatehouse/internal/adminclient"
 	"gatehouse/internal/config"
 )
 
@@ -64,13 +64,7 @@ func adminAddress(cmd *cobra.Command, flag string) (string, error) {
 }
 
 func askAdmin(ctx context.Context, address, path string) (string, error) {
-	transport := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		var d net.Dialer
-		if socket, ok := strings.CutPrefix(address, "unix:"); ok {
-			return d.DialContext(ctx, "unix", socket)
-		}
-		return d.DialContext(ctx, "tcp", dialable(address))
-	}}
+	transport := &http.Transport{DialContext: adminclient.Dialer(address)}
 	defer transport.CloseIdleConnections()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://localhost"+path, nil)
 	if err != nil {
@@ -90,19 +84,4 @@ func askAdmin(ctx context.Context, address, path string) (string, error) {
 		return "", fmt.Errorf("%s", answer)
 	}
 	return answer, nil
-}
-
-// dialable turns an address to listen on into one to dial: every interface becomes loopback.
-func dialable(listen string) string {
-	host, port, err := net.SplitHostPort(listen)
-	if err != nil {
-		return listen
-	}
-	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
-		host = "127.0.0.1"
-		if ip != nil && ip.To4() == nil {
-			host = "::1"
-		}
-	}
-	return net.JoinHostPort(host, port)
 }

@@ -1,4 +1,4 @@
-// Package admin is the second listener: health, readiness, metrics, reload. It is for operators and probes, never for the
+// Package admin is the second listener: health, readiness, metrics, reload, keys, revocations. It is for operators and probes, never for the
 // callers of the APIs, and what it serves never appears on the public listener.
 //
 // Health, readiness and metrics ask for nothing, since probes and scrapers have nothing. Everything else takes only a
@@ -7,6 +7,7 @@
 package admin
 
 import (
+	"context"
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/json"
@@ -17,6 +18,7 @@ import (
 	"slices"
 	"strings"
 
+	"gatehouse/internal/adminapi"
 	"gatehouse/internal/secret"
 )
 
@@ -39,6 +41,9 @@ type Options struct {
 	Access  func() Access
 	Ready   func() (ok bool, why string)
 	Reload  func() (summary string, problems []Problem)
+	Keys    func() []adminapi.Key
+	Rotate  func(context.Context, adminapi.RotateRequest) ([]adminapi.Rotation, error)
+	Revoke  func(context.Context, adminapi.RevokeRequest) (adminapi.Revoked, error)
 	Metrics http.Handler
 	Pprof   bool
 }
@@ -58,6 +63,9 @@ func New(o Options) http.Handler {
 
 	guarded := http.NewServeMux()
 	guarded.HandleFunc("POST /api/v1/reload", o.reload)
+	guarded.HandleFunc("GET /api/v1/keys", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, http.StatusOK, o.Keys()) })
+	guarded.HandleFunc("POST /api/v1/keys/rotate", answer(o.Rotate))
+	guarded.HandleFunc("POST /api/v1/revocations", answer(o.Revoke))
 	if o.Pprof {
 		guarded.HandleFunc("GET /debug/pprof/", pprof.Index)
 		guarded.HandleFunc("GET /debug/pprof/profile", pprof.Profile)

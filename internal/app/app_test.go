@@ -223,6 +223,9 @@ func (s *site) second() *node {
 	other := *s
 	other.dir = s.t.TempDir()
 	other.useKey(s.key)
+	if s.ringKey != "" {
+		other.file("ring.key", s.ringKey)
+	}
 	other.writeClients()
 	other.write()
 	l := listener(s.t)

@@ -27,10 +27,11 @@ const (
 
 // snapshot is one configuration as the running parts see it. It is never changed, only replaced as a whole.
 type snapshot struct {
-	cfg     *config.Config
-	ring    *keyring.Ring
-	gateway *proxy.Gateway
-	loaded  time.Time
+	cfg      *config.Config
+	ring     *keyring.Ring
+	verifier *authz.Verifier
+	gateway  *proxy.Gateway
+	loaded   time.Time
 }
 
 // openState opens what lives as long as the process: the journal, Redis, the revoked set, the limiter.
@@ -96,7 +97,7 @@ func (a *App) build(ctx context.Context, cfg *config.Config, prev *snapshot) (*s
 	if err != nil {
 		return nil, err
 	}
-	return &snapshot{cfg: cfg, ring: ring, gateway: gateway, loaded: time.Now()}, nil
+	return &snapshot{cfg: cfg, ring: ring, verifier: verifier, gateway: gateway, loaded: time.Now()}, nil
 }
 
 func apis(cfg *config.Config) []tokenep.API {

@@ -28,6 +28,11 @@ var (
 	auditLost   = describe("audit_lines_lost_total", "Lines of the audit trail given up since the disk took none; the trail says how many.")
 	auditFails  = describe("audit_write_failures_total", "Attempts to write the audit trail that failed.")
 	auditDown   = describe("audit_failing", "1 while the audit trail can't be written, else 0.")
+	keyCreated  = describe("signing_key_created_timestamp_seconds", "When the signing key was made.", "kid")
+	keyExpiry   = describe("signing_key_expiry_timestamp_seconds", "When the successor of a current key is due, or a retiring key stops to verify.", "kid")
+	keyTurns    = describe("signing_key_rotations_total", "Times that a signing key took the place of another.")
+	keyFailures = describe("signing_key_failures_total", "Times that the signing keys could not be kept up, since Redis or the disk failed.")
+	keyBroken   = describe("signing_key_unsealable", "Keys in Redis that do not unseal: changed there, or sealed under another ring_key_file.")
 	logDropped  = describe("log_lines_dropped_total", "Log lines given up because nobody read the log.")
 	redisUp     = describe("redis_up", "1 where the last heartbeat could write to Redis, else 0.")
 	redisOpen   = describe("redis_breaker_open", "1 while requests do without Redis, else 0.")
@@ -40,7 +45,7 @@ func collectors(a *App) []prometheus.Collector { return []prometheus.Collector{s
 
 // Describe implements prometheus.Collector.
 func (s stats) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{draining, ready, revoked, staleness, fleet, outbox, limitKeys, limitShared, keyState, auditLines, auditLost, auditFails, auditDown, logDropped} {
+	for _, d := range []*prometheus.Desc{draining, ready, revoked, staleness, fleet, outbox, limitKeys, limitShared, keyState, keyCreated, keyExpiry, keyTurns, keyFailures, keyBroken, auditLines, auditLost, auditFails, auditDown, logDropped} {
 		ch <- d
 	}
 	if s.a.redis != nil {
@@ -79,7 +84,15 @@ func (s stats) Collect(ch chan<- prometheus.Metric) {
 	if snap := s.a.current.Load(); snap != nil {
 		for _, k := range snap.ring.Keys() {
 			gauge(keyState, 1, k.ID, string(k.Algorithm), k.State)
+			gauge(keyCreated, float64(k.Created.Unix()), k.ID)
+			if !k.Until.IsZero() {
+				gauge(keyExpiry, float64(k.Until.Unix()), k.ID)
+			}
 		}
+		ring := snap.ring.Stats()
+		counter(keyTurns, ring.Rotations)
+		counter(keyFailures, ring.Failures)
+		gauge(keyBroken, float64(ring.Unsealable))
 	}
 	if s.a.redis == nil {
 		return

@@ -57,6 +57,8 @@ type site struct {
 	listen   net.Listener
 	secrets  map[string]string
 	key      *token.PrivateKey // signs for the site; kept in its key_dir
+	tokens   string            // the tokens section, in YAML; "": the key_dir
+	ringKey  string            // the content of ring.key; "": there is none
 	limit    string            // of the orders API, in YAML
 	extra    string            // further routes
 	clients  map[string]string // further clients by id, with their keys but for secrets in YAML
@@ -117,6 +119,10 @@ func (s *site) write() {
 	if s.redis != nil {
 		state += "  redis: {addrs: [\"" + s.redis.Addr() + "\"], budget: 10s}\n"
 	}
+	tokens := s.tokens
+	if tokens == "" {
+		tokens = "  key_dir: keys\n"
+	}
 	limit := ""
 	if s.limit != "" {
 		limit = "    rate_limit: " + s.limit + "\n"
@@ -129,8 +135,7 @@ server:
 admin:
   listen: 127.0.0.1:1
 `+state+`tokens:
-  key_dir: keys
-clients_file: clients.yaml
+`+tokens+`clients_file: clients.yaml
 apis:
   orders:
     audience: https://api.example.com/orders
@@ -204,6 +209,42 @@ func (s *site) start() *node {
 
 func (s *site) startOn(public net.Listener) *node {
 	s.t.Helper()
+	n := s.run(public)
+	eventually(s.t, 5*time.Second, "readiness", func() bool { return n.adminGet("/-/ready") == 200 })
+	return n
+}
+
+// startNotReady is start for a node that can't be ready yet.
+func (s *site) startNotReady() *node {
+	s.t.Helper()
+	n := s.run(s.listen)
+	eventually(s.t, 5*time.Second, "unreadiness", func() bool { return n.adminGet("/-/ready") == 503 })
+	return n
+}
+
+// get reads a document of the public listener.
+func (n *node) get(path string) (int, string) {
+	n.t.Helper()
+	r := n.call("GET", path, "")
+	return r.status, r.body
+}
+
+// newKeyPEM is a new private key.
+func newKeyPEM(t *testing.T) []byte {
+	t.Helper()
+	key, err := token.Generate(token.ES256)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pem, err := key.PEM()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pem
+}
+
+func (s *site) run(public net.Listener) *node {
+	s.t.Helper()
 	n := &node{t: s.t, log: &syncBuffer{}}
 	out := logs.Open(n.log, "debug", "json")
 	a, err := New(context.Background(), Options{Load: s.load, Version: "test", Mode: "run", Log: out, Public: public, Admin: listener(s.t), Watch: -1})
@@ -222,7 +263,6 @@ func (s *site) startOn(public net.Listener) *node {
 		return err
 	})
 	s.t.Cleanup(func() { n.stop() })
-	eventually(s.t, 5*time.Second, "readiness", func() bool { return n.adminGet("/-/ready") == 200 })
 	return n
 }
 

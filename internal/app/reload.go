@@ -126,6 +126,9 @@ func (a *App) adminServer(cfg *config.Config) *http.Server {
 				return admin.Access{Token: c.Token, Hosts: c.Hosts}
 			},
 			Ready:   a.Ready,
+			Keys:    a.listKeys,
+			Rotate:  a.rotateKeys,
+			Revoke:  a.revoke,
 			Metrics: a.metrics.Handler(),
 			Pprof:   cfg.Admin.Pprof,
 			Reload: func() (string, []admin.Problem) {

@@ -17,16 +17,18 @@ import (
 // The longer reading of it: cmd and internal/app know everything; proxy, authz and tokenep never see configuration;
 // authz sees no store and no HTTP server; nothing below internal/app imports metrics.
 var table = map[string][]string{
-	"cmd/gatehouse": {"internal/app", "internal/audit", "internal/clientsfile", "internal/config", "internal/demo", "internal/exchange", "internal/logs", "internal/secret", "internal/token"},
+	"cmd/gatehouse": {"internal/adminapi", "internal/adminclient", "internal/app", "internal/audit", "internal/clientsfile", "internal/config", "internal/demo", "internal/exchange", "internal/logs", "internal/secret", "internal/token"},
 
-	"internal/app": {"authz", "proxy", "tokenep", "internal/admin", "internal/audit", "internal/config", "internal/exchange", "internal/keyring", "internal/logs",
+	"internal/app": {"authz", "proxy", "tokenep", "internal/admin", "internal/adminapi", "internal/audit", "internal/config", "internal/exchange", "internal/keyring", "internal/logs",
 		"internal/metrics", "internal/ratelimit", "internal/redisx", "internal/revoke", "internal/statedb", "internal/token"},
 
 	"proxy":   {"authz", "internal/exchange", "internal/ratelimit", "internal/token"},
 	"tokenep": {"authz", "internal/exchange", "internal/ratelimit", "internal/revoke", "internal/secret", "internal/token"},
 	"authz":   {"internal/token"},
 
-	"internal/admin":           {"internal/secret"},
+	"internal/admin":           {"internal/adminapi", "internal/secret"},
+	"internal/adminapi":        {},
+	"internal/adminclient":     {"internal/adminapi", "internal/secret"},
 	"internal/arch":            {},
 	"internal/audit":           {"internal/exchange"},
 	"internal/canary":          {},

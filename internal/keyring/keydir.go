@@ -60,6 +60,7 @@ func Load(dir string, signing map[token.Algorithm]string, need []token.Algorithm
 	if err != nil {
 		return nil, fmt.Errorf("key_dir: %w", err)
 	}
+	r.spare = spares(entries)
 	r.now.Store(set)
 	return r, nil
 }
@@ -78,6 +79,26 @@ func usable(entries []entry, signing map[token.Algorithm]string, withdrawn map[s
 		maps.DeleteFunc(names, func(_ token.Algorithm, file string) bool { return file == e.file })
 	}
 	return left, names
+}
+
+// CanReplace reports whether a ring of files has another private key for the algorithm of the key kid.
+func (r *Ring) CanReplace(kid string) bool { return r.spare[kid] }
+
+// spares are the ids of the private keys in whose place another can sign.
+func spares(entries []entry) map[string]bool {
+	count := map[token.Algorithm]int{}
+	for _, e := range entries {
+		if e.private != nil {
+			count[e.alg]++
+		}
+	}
+	out := map[string]bool{}
+	for _, e := range entries {
+		if e.private != nil && count[e.alg] > 1 {
+			out[e.id] = true
+		}
+	}
+	return out
 }
 
 // filed are the entries with what they are when signers sign.

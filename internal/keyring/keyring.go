@@ -54,7 +54,8 @@ type Ring struct {
 	now      atomic.Pointer[keys]
 	handed   atomic.Int64 // until when somebody may use an old JWKS, in milliseconds since 1970
 	warnings []string
-	life     *lifecycle // nil: the keys are files
+	spare    map[string]bool // of a ring of files: see CanReplace
+	life     *lifecycle      // nil: the keys are files
 }
 
 // keys are the keys at one moment. They are never changed.

@@ -1,0 +1,93 @@
+package main
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"gatehouse/internal/adminclient"
+	"gatehouse/internal/secret"
+)
+
+// adminFlags are those of the commands that ask a running gatehouse.
+type adminFlags struct{ address, tokenFile, output string }
+
+func (f *adminFlags) register(cmd *cobra.Command) {
+	fl := cmd.Flags()
+	fl.StringVar(&f.address, "admin", "", "address of the admin listener, host:port or unix:/path (GATEHOUSE_ADMIN; else admin.listen of the configuration)")
+	fl.StringVar(&f.tokenFile, "admin-token-file", "", "file that holds the admin token (GATEHOUSE_ADMIN_TOKEN; else admin.token_file of the configuration)")
+	outputFlag(cmd, &f.output)
+}
+
+// client finds the listener and its token: by flag, else by environment, else as the configuration says.
+func (f *adminFlags) client(cmd *cobra.Command) (*adminclient.Client, error) {
+	if err := checkOutput(cmd, f.output); err != nil {
+		return nil, err
+	}
+	address, token := f.address, secret.Hide(os.Getenv("GATEHOUSE_ADMIN_TOKEN"))
+	if address == "" {
+		address = os.Getenv("GATEHOUSE_ADMIN")
+	}
+	if f.tokenFile != "" {
+		text, err := os.ReadFile(f.tokenFile)
+		if err != nil {
+			return nil, err
+		}
+		token = secret.Hide(strings.TrimRight(string(text), "\r\n"))
+	}
+	if address != "" && !token.Empty() {
+		return adminclient.New(address, token), nil
+	}
+	cfg, err := loader(configPath(cmd))()
+	switch {
+	case err != nil && address == "":
+		return nil, err
+	case err != nil: // it may need no token
+		return adminclient.New(address, token), nil
+	}
+	if address == "" {
+		address = cfg.Admin.Listen
+	}
+	if token.Empty() {
+		token = cfg.Admin.Token
+	}
+	return adminclient.New(address, token), nil
+}
+
+// told gives an error of the admin client its exit code and the next step.
+func told(err error) error {
+	var refused *adminclient.Error
+	switch {
+	case errors.Is(err, adminclient.ErrUnreachable):
+		return &codedError{exitUnreachable, fmt.Errorf("%w\nis it running? start it with: gatehouse run", err)}
+	case errors.As(err, &refused) && refused.Status == 401:
+		return fmt.Errorf("%w\nname the file with --admin-token-file", err)
+	}
+	return err
+}
+
+// confirm asks before what can't be undone. Where nobody can answer, --yes must have.
+func confirm(cmd *cobra.Command, yes bool, what string) error {
+	if yes {
+		return nil
+	}
+	in, ok := cmd.InOrStdin().(*os.File)
+	if !ok || !isTerminal(in) {
+		return usage(cmd, fmt.Errorf("%s can't be undone; to do it without being asked, add --yes", what))
+	}
+	fmt.Fprintf(cmd.ErrOrStderr(), "%s can't be undone. Go on? [y/N] ", what)
+	line, _ := bufio.NewReader(in).ReadString('\n')
+	if answer := strings.ToLower(strings.TrimSpace(line)); answer != "y" && answer != "yes" {
+		return errors.New("nothing was done")
+	}
+	return nil
+}
+
+func isTerminal(f *os.File) bool {
+	info, err := f.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0 && f.Name() != os.DevNull
+}
