@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"gatehouse/tokenep"
 )
@@ -145,5 +146,22 @@ func TestDocuments(t *testing.T) {
 				t.Errorf("%s %s: %d, headers %v", method, path, a.status, a.header)
 			}
 		}
+	}
+}
+
+// The max-age is what the ring says, and a node without keys says 503 rather than an empty set.
+func TestJWKSAge(t *testing.T) {
+	t.Parallel()
+	doc := []byte(`{"keys":[]}`)
+	f := start(t, func(o *tokenep.Options) {
+		o.JWKS = func() []byte { return doc }
+		o.JWKSMaxAge = func() time.Duration { return 42*time.Second + 900*time.Millisecond }
+	})
+	if a := f.get("GET", "/.well-known/jwks.json"); a.status != 200 || a.header.Get("Cache-Control") != "public, max-age=42" {
+		t.Errorf("KEY-006: %d, %q", a.status, a.header.Get("Cache-Control"))
+	}
+	doc = nil
+	if a := f.get("GET", "/.well-known/jwks.json"); a.status != 503 || a.header.Get("Cache-Control") != "no-store" || a.header.Get("Retry-After") == "" {
+		t.Errorf("no keys: %d, %v", a.status, a.header)
 	}
 }

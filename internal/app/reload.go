@@ -13,6 +13,7 @@ import (
 	"gatehouse/internal/admin"
 	"gatehouse/internal/config"
 	"gatehouse/internal/exchange"
+	"gatehouse/internal/keyring"
 	"gatehouse/internal/metrics"
 )
 
@@ -248,7 +249,18 @@ func plural(noun string, n int) string {
 // Facts are what a node says of itself when it is ready, as the attributes of a log line.
 func (a *App) Facts() []any {
 	cfg := a.current.Load().cfg
-	return []any{"routes", countRoutes(cfg), "clients", len(cfg.Clients), "state", engine(cfg), "config", short(cfg.Hash)}
+	return []any{"routes", countRoutes(cfg), "clients", len(cfg.Clients), "state", engine(cfg), "keys", a.signers(), "config", short(cfg.Hash)}
+}
+
+// signers are the keys that sign, in the manner of "ES256/7f3aB2".
+func (a *App) signers() string {
+	var out []string
+	for _, k := range a.current.Load().ring.Keys() {
+		if k.State == keyring.Current {
+			out = append(out, string(k.Algorithm)+"/"+k.ID[:6])
+		}
+	}
+	return strings.Join(out, " ")
 }
 
 func countRoutes(cfg *config.Config) (n int) {

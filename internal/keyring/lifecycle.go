@@ -185,6 +185,7 @@ func (r *Ring) Ensure(ctx context.Context, use Use) error {
 	if err != nil {
 		l.use.Store(old)
 	}
+	r.wake() // what is due next may be due earlier now
 	return err
 }
 

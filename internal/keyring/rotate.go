@@ -81,22 +81,39 @@ func (r *Ring) rotate(ctx context.Context, alg token.Algorithm, once func(time.T
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	defer r.wake()
-	if err := l.sync(ctx); err != nil {
-		return Rotation{}, err
-	}
-	for range attempts {
-		out, done, err := once(l.now())
-		if err != nil {
-			return Rotation{}, errors.Join(err, r.install())
+	err := errBusy
+	for try := range attempts {
+		if try > 0 && errors.Is(err, ErrUnavailable) {
+			pause(ctx, retryWait)
 		}
-		if done {
+		var out Rotation
+		var done bool
+		if out, done, err = l.attempt(ctx, once); done {
 			return out, r.install()
 		}
-		if err := l.sync(ctx); err != nil {
-			return Rotation{}, err
+		if err != nil && !errors.Is(err, ErrUnavailable) || ctx.Err() != nil {
+			break
+		}
+		if err == nil {
+			err = errBusy
 		}
 	}
-	return Rotation{}, fmt.Errorf("%w: other nodes change them all the time; try again", ErrUnavailable)
+	return Rotation{}, errors.Join(err, r.install())
+}
+
+// retryWait is the time between two attempts, where Redis did not answer the first.
+const retryWait = 50 * time.Millisecond
+
+var errBusy = fmt.Errorf("%w: other nodes change them all the time; try again", ErrUnavailable)
+
+// attempt sees what the fleet has, and tries once. An attempt that Redis did not answer may have succeeded all the same:
+// then the next one finds what it did.
+func (l *lifecycle) attempt(ctx context.Context, once func(time.Time) (Rotation, bool, error)) (Rotation, bool, error) {
+	if err := l.sync(ctx); err != nil {
+		return Rotation{}, false, err
+	}
+	out, done, err := once(l.now())
+	return out, done && err == nil, err
 }
 
 // rotation says what it means that e succeeds the key that signs now.
