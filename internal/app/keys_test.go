@@ -453,3 +453,27 @@ func jti(t *testing.T, raw string) string {
 	}
 	return claims.Jti
 }
+
+// Keys that take turns by the clock refuse nobody either, here or elsewhere.
+func TestScheduleRefusesNobody(t *testing.T) {
+	t.Parallel()
+	s := newRingSite(t, nil, "{every: 3s, publish_before: 2s}")
+	n := s.start()
+	v := &verifier{url: s.url() + "/.well-known/jwks.json"}
+	kids, tokens := map[string]bool{}, []string{}
+	eventually(t, 40*time.Second, "four keys have signed", func() bool {
+		raw := s.token(n, "reader")
+		tokens = append(tokens, raw)
+		for _, raw := range []string{raw, tokens[0], tokens[len(tokens)/2]} {
+			if got := n.call("GET", "/orders/1", raw); got.status != 200 {
+				t.Errorf("a good token gave %d %s", got.status, got.body)
+			}
+		}
+		if err := v.verify(raw); err != nil {
+			t.Errorf("another verifier: %v", err)
+		}
+		kids[strings.Split(raw, ".")[0]] = true
+		time.Sleep(10 * time.Millisecond)
+		return len(kids) == 4
+	})
+}

@@ -363,3 +363,28 @@ func (l *lines) String() string {
 	defer l.mu.Unlock()
 	return l.b.String()
 }
+
+// Nodes whose clocks differ by two seconds switch at different moments, and each knows every key that the other signs with.
+func TestClocksDiffer(t *testing.T) {
+	t.Parallel()
+	s := redistest.Start(t)
+	use := Use{Algorithms: es, PublishBefore: 3 * time.Second}
+	early, late := member(t, s), member(t, s)
+	early.Now = func() time.Time { return time.Now().Add(2 * time.Second) }
+	a, b := start(t, early, use), start(t, late, use)
+	eventually(t, 10*time.Second, "one key", func() bool { return signer(a) != "" && signer(a) == signer(b) })
+	for _, r := range []*Ring{a, b} {
+		var out Rotation
+		var err error
+		eventually(t, 10*time.Second, "a rotation", func() bool {
+			out, err = r.Rotate(t.Context(), token.ES256, 0)
+			return err == nil
+		})
+		eventually(t, 20*time.Second, "both have switched", func() bool {
+			if a.Key(signer(b)) == nil || b.Key(signer(a)) == nil {
+				t.Error("a node signs with a key that another does not know")
+			}
+			return signer(a) == out.New && signer(b) == out.New
+		})
+	}
+}
