@@ -41,6 +41,7 @@ func (s *site) trail() (lines []map[string]any) {
 // Ensure that what is decided about tokens and what administrators do is in the trail, over a restart too, and that the
 // calls of APIs are not.
 func TestAuditTrail(t *testing.T) {
+	t.Parallel()
 	engines(t, func(t *testing.T, redis *redistest.Server) {
 		s := newSite(t, redis)
 		n := s.start()

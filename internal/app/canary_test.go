@@ -64,6 +64,7 @@ func (l *leaky) refuse(what, method, path, body string, header ...string) {
 // Ensure that no secret, assertion or token that goes in comes out again in a log, a metric, an error, the audit trail, a
 // file of the state, Redis or a dump of the configuration, at the log level debug and on both engines.
 func TestNothingSecretComesOut(t *testing.T) {
+	t.Parallel()
 	engines(t, func(t *testing.T, redis *redistest.Server) {
 		l := &leaky{site: newSite(t, redis), Nest: &canary.Nest{}}
 		l.site.client("rs", "introspect: [orders]")

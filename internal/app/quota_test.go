@@ -42,6 +42,7 @@ var clientCredentials = url.Values{"grant_type": {"client_credentials"}}
 
 // Ensure that two nodes on one Redis, or one alone, issue exactly what a quota allows, however the requests come.
 func TestQuotaIsExact(t *testing.T) {
+	t.Parallel()
 	engines(t, func(t *testing.T, redis *redistest.Server) {
 		s := newSite(t, redis)
 		s.client("limited", "grants: {orders: [orders:read]}\n    quota: {tokens: 100, per: 24h}")
@@ -88,6 +89,7 @@ func TestQuotaIsExact(t *testing.T) {
 // Ensure that a client with a quota gets its tokens while Redis is away, up to this node's share, and no warning of what
 // nobody knows.
 func TestQuotaWithoutRedis(t *testing.T) {
+	t.Parallel()
 	redis := redistest.Start(t)
 	s := newSite(t, redis)
 	s.client("limited", "grants: {orders: [orders:read]}\n    quota: {tokens: 4, per: 24h}")
@@ -113,6 +115,7 @@ func TestQuotaWithoutRedis(t *testing.T) {
 
 // Ensure that a quota that is only observed warns at 60, 80 and 100 per cent, in the log and the trail.
 func TestQuotaObservedWarns(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, nil)
 	s.client("watched", "grants: {orders: [orders:read]}\n    quota: {tokens: 10, per: 24h, mode: observe}")
 	n := s.start()
@@ -144,6 +147,7 @@ func TestQuotaObservedWarns(t *testing.T) {
 
 // Ensure that introspection tells an API's own client what the gateway knows, and nobody else anything.
 func TestIntrospection(t *testing.T) {
+	t.Parallel()
 	engines(t, func(t *testing.T, redis *redistest.Server) {
 		s := newSite(t, redis)
 		s.client("rs", "introspect: [orders]")

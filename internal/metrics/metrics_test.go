@@ -77,7 +77,7 @@ func TestFinish(t *testing.T) {
 			t.Errorf("the scrape lacks %s", want)
 		}
 	}
-	if strings.Contains(text, "299") || strings.Contains(text, "BREW") {
+	if strings.Contains(text, `code="299"`) || strings.Contains(text, "BREW") {
 		t.Error("a value that others choose became a label")
 	}
 }
