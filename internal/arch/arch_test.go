@@ -37,6 +37,7 @@ var table = map[string][]string{
 	"internal/demo":            {},
 	"internal/exchange":        {},
 	"internal/keyring":         {"internal/redisx", "internal/secret", "internal/token"},
+	"internal/hashpool":        {},
 	"internal/logs":            {},
 	"internal/metrics":         {"internal/exchange"},
 	"internal/ratelimit":       {"internal/redisx"},
@@ -57,6 +58,7 @@ var homes = map[string][]string{
 	"gopkg.in/yaml.v3":                    {"internal/config", "internal/clientsfile"},
 	"github.com/prometheus/client_golang": {"internal/metrics", "internal/app"},
 	"github.com/spf13/cobra":              {"cmd/gatehouse"},
+	"golang.org/x/crypto":                 {"internal/secret"},
 }
 
 // forbidden says which packages of the standard library a package must do without, and why.
