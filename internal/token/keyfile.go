@@ -122,18 +122,23 @@ func parseJWK(data []byte) (any, Algorithm, error) {
 	if err != nil {
 		return nil, "", err
 	}
-	if err := checkMaterial(Claims{members}); err != nil {
-		return nil, "", fmt.Errorf("JWK: %w", err)
+	raw, err := parseMaterial(Claims{members}, data)
+	return raw, alg, err
+}
+
+// parseMaterial is the key of a JWK as the standard library has it. Our own scanner has passed over data before.
+func parseMaterial(members Claims, data []byte) (raw any, err error) {
+	if err := checkMaterial(members); err != nil {
+		return nil, fmt.Errorf("JWK: %w", err)
 	}
 	key, err := jwk.ParseKey(data)
 	if err != nil {
-		return nil, "", fmt.Errorf("JWK: %w", err)
+		return nil, fmt.Errorf("JWK: %w", err)
 	}
-	var raw any
 	if err := key.Raw(&raw); err != nil {
-		return nil, "", fmt.Errorf("JWK: %w", err)
+		return nil, fmt.Errorf("JWK: %w", err)
 	}
-	return raw, alg, nil
+	return raw, nil
 }
 
 // jwkAlgorithm is the alg of a JWK that is meant for signatures.
