@@ -38,6 +38,8 @@ var table = map[string][]string{
 	"internal/exchange":        {},
 	"internal/keyring":         {"internal/redisx", "internal/secret", "internal/token"},
 	"internal/hashpool":        {},
+	"internal/jwks":            {"internal/token"},
+	"internal/lockout":         {"internal/ratelimit"},
 	"internal/logs":            {},
 	"internal/metrics":         {"internal/exchange"},
 	"internal/ratelimit":       {"internal/redisx"},
