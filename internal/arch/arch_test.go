@@ -45,6 +45,7 @@ var table = map[string][]string{
 	"internal/ratelimit":       {"internal/redisx"},
 	"internal/redistest":       {},
 	"internal/redisx":          {"internal/secret"},
+	"internal/replay":          {"internal/redisx"},
 	"internal/revoke":          {"internal/redisx"},
 	"internal/secret":          {},
 	"internal/statedb":         {},
@@ -56,7 +57,7 @@ var table = map[string][]string{
 var homes = map[string][]string{
 	"github.com/lestrrat-go/jwx/v2":       {"internal/token"},
 	"github.com/redis/go-redis/v9":        {"internal/redisx", "internal/ratelimit", "internal/revoke", "internal/redistest"},
-	"go.etcd.io/bbolt":                    {"internal/statedb", "internal/keyring", "internal/revoke", "internal/app"},
+	"go.etcd.io/bbolt":                    {"internal/statedb", "internal/keyring", "internal/replay", "internal/revoke", "internal/app"},
 	"gopkg.in/yaml.v3":                    {"internal/config", "internal/clientsfile"},
 	"github.com/prometheus/client_golang": {"internal/metrics", "internal/app"},
 	"github.com/spf13/cobra":              {"cmd/gatehouse"},

@@ -14,11 +14,11 @@ var takeSource string
 // fleet is the engine in Redis: one script call for each subject, on Redis's clock.
 type fleet struct {
 	redis *redisx.Client
-	batch *batcher
+	batch *redisx.Batcher
 }
 
 func newFleet(r *redisx.Client) *fleet {
-	return &fleet{redis: r, batch: &batcher{redis: r, script: redisx.NewScript(takeSource)}}
+	return &fleet{redis: r, batch: redisx.NewBatcher(r, redisx.NewScript(takeSource))}
 }
 
 // take charges every policy of the subject or none. After an error nobody knows whether it was charged, and it is not
@@ -32,7 +32,7 @@ func (f *fleet) take(ctx context.Context, s *Subject, policies []*Policy, cost i
 		keys[i] = bucket + p.Name
 		args = append(args, charge(cost, interval, tau), tau)
 	}
-	answer, err := f.batch.run(ctx, redisx.Call{Keys: keys, Args: args})
+	answer, err := f.batch.Run(ctx, redisx.Call{Keys: keys, Args: args})
 	if err != nil {
 		return Decision{}, err
 	}

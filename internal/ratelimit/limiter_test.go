@@ -61,7 +61,7 @@ func onRedis(t testing.TB) *rig {
 	}
 	s := redistest.Start(t)
 	r := &rig{Limiter: New(Options{Redis: dial(t, s)})}
-	r.fleet.batch.script = redisx.NewScript(strings.Replace(takeSource, asks, "redis.call('LRANGE', 'clock', 0, 1)", 1))
+	r.fleet.batch = redisx.NewBatcher(r.fleet.redis, redisx.NewScript(strings.Replace(takeSource, asks, "redis.call('LRANGE', 'clock', 0, 1)", 1)))
 	r.now = func() time.Time { t.Error("the local clock was asked"); return time.Time{} }
 	c := s.Client()
 	r.push = func(micros int64) {

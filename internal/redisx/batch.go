@@ -1,12 +1,10 @@
-package ratelimit
+package redisx
 
 import (
 	"context"
 	"errors"
 	"slices"
 	"sync"
-
-	"gatehouse/internal/redisx"
 )
 
 const (
@@ -16,21 +14,24 @@ const (
 
 var errCrowded = errors.New("too many requests wait for Redis")
 
-// batcher sends script calls in as few round trips as keep up: a call is sent at once where none is under way, and what
-// arrives while one is shares the next. No timer makes anybody wait, and however many requests come at once, they need
-// one connection. The zero value with redis and script is ready.
-type batcher struct {
-	redis  *redisx.Client
-	script *redisx.Script
+// Batcher sends the calls of one script in as few round trips as keep up: a call is sent at once where none is under way,
+// and what arrives while one is shares the next. No timer makes anybody wait, and however many requests come at once, they
+// need one connection. It is safe for concurrent use.
+type Batcher struct {
+	redis  *Client
+	script *Script
 
 	mu      sync.Mutex
 	waiting []*waiter
 	sending bool
 }
 
+// NewBatcher returns a Batcher of the script.
+func NewBatcher(c *Client, s *Script) *Batcher { return &Batcher{redis: c, script: s} }
+
 // waiter is one call and who waits for it.
 type waiter struct {
-	call   redisx.Call
+	call   Call
 	ctx    context.Context
 	answer chan result // of one, so that the sender never waits for a caller that went away
 }
@@ -40,9 +41,9 @@ type result struct {
 	err     error
 }
 
-// run returns what the script answered, or an error at the deadline of ctx at the latest. A call whose deadline came while
+// Run returns what the script answered, or an error at the deadline of ctx at the latest. A call whose deadline came while
 // it waited for its turn is not sent.
-func (b *batcher) run(ctx context.Context, call redisx.Call) ([]int64, error) {
+func (b *Batcher) Run(ctx context.Context, call Call) ([]int64, error) {
 	w := &waiter{call, ctx, make(chan result, 1)}
 	if !b.join(w) {
 		return nil, errCrowded
@@ -55,7 +56,7 @@ func (b *batcher) run(ctx context.Context, call redisx.Call) ([]int64, error) {
 	}
 }
 
-func (b *batcher) join(w *waiter) bool {
+func (b *Batcher) join(w *waiter) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if len(b.waiting) >= maxWaiting {
@@ -70,9 +71,9 @@ func (b *batcher) join(w *waiter) bool {
 }
 
 // send sends until nobody waits.
-func (b *batcher) send() {
+func (b *Batcher) send() {
 	for batch := b.next(); len(batch) > 0; batch = b.next() {
-		calls := make([]redisx.Call, len(batch))
+		calls := make([]Call, len(batch))
 		for i, w := range batch {
 			calls[i] = w.call
 		}
@@ -86,7 +87,7 @@ func (b *batcher) send() {
 }
 
 // next takes the calls of the next round trip; none ends the sending.
-func (b *batcher) next() []*waiter {
+func (b *Batcher) next() []*waiter {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	var batch []*waiter
