@@ -2,19 +2,17 @@ package tokenep
 
 import (
 	"crypto/rand"
-	"crypto/sha256"
-	"crypto/subtle"
-	"fmt"
 	"time"
 
 	"gatehouse/authz"
 	"gatehouse/internal/token"
 )
 
-// The ways to authenticate (RFC 6749 §2.3.1), as clients.yaml and the metadata name them.
+// The ways to authenticate (RFC 6749 §2.3.1, RFC 7523 §2.2), as clients.yaml and the metadata name them.
 const (
 	methodBasic = "client_secret_basic"
 	methodPost  = "client_secret_post"
+	methodJWT   = "private_key_jwt"
 )
 
 // Client is a client of ours, as the configuration knows it.
@@ -24,29 +22,23 @@ type Client struct {
 	GrantTypes []string                // empty: it may authenticate and ask for nothing
 	Auth       string                  // the one method it may use; empty: Basic and post
 	Secrets    []Secret                // any that is good now authenticates; empty: none does
+	Keys       Keys                    // verify its assertions; nil: nothing does
+	Algorithms []token.Algorithm       // that its assertions may be signed with; empty: none
 	TTL        time.Duration           // shortens the API's; 0: the API's
 	Quotas     []Quota                 // on the tokens that it is issued
 	Introspect []string                // names of the APIs whose tokens it may introspect
 	Disabled   bool
-}
 
-// Secret is the SHA-256 of one whole secret, and when it is good. A zero time is no bound.
-type Secret struct {
-	SHA256    [sha256.Size]byte
-	NotBefore time.Time // good from here
-	NotAfter  time.Time // no longer good from here
-}
-
-func (s *Secret) live(now time.Time) bool {
-	return !now.Before(s.NotBefore) && (s.NotAfter.IsZero() || now.Before(s.NotAfter))
+	fast, slow []*Secret // by kind; slow as Registry.dummies is, with nil where it has none
 }
 
 // Registry is the set of clients of one configuration. It does not change and is safe for concurrent use.
 type Registry struct {
 	clients map[string]*Client
-	width   int    // the most secrets that any client has
-	dummy   Client // stands in for the unknown; the id in the log is no caller's word
-	filler  Secret // stands in for a secret that a client does not have
+	width   int       // the most SHA-256 secrets that any client has
+	dummy   Client    // stands in for the unknown; the id in the log is no caller's word
+	filler  Secret    // stands in for a SHA-256 secret that a client does not have
+	dummies []*Secret // stand in for argon2id secrets; none where no client has one
 }
 
 // NewRegistry returns the registry of these clients. Of two with one id, the later counts.
@@ -55,8 +47,8 @@ func NewRegistry(clients []Client) *Registry {
 	rand.Read(r.filler.SHA256[:]) // never fails; nobody knows what it is the digest of
 	for _, c := range clients {
 		r.clients[c.ID] = &c
-		r.width = max(r.width, len(c.Secrets))
 	}
+	r.arrange()
 	return r
 }
 
@@ -72,55 +64,10 @@ func (r *Registry) Status(issuer, id string) authz.ClientStatus {
 	return authz.Enabled
 }
 
-// authenticate returns the client that proved itself, or nil and what was wrong, for the log. What work is done depends
-// only on what was presented, never on whether the client exists, is enabled or has one secret or many.
-func (r *Registry) authenticate(p presented, now time.Time) (*Client, string) {
-	wrong := ""
-	for _, c := range p.readings {
-		client, why := r.try(c, p.method, now)
-		if why == "" {
-			return client, ""
-		}
-		if wrong == "" {
-			wrong = fmt.Sprintf("client %q: %s", client.ID, why)
-		}
+// named returns the client with this id, or the dummy.
+func (r *Registry) named(id string) *Client {
+	if c := r.clients[id]; c != nil {
+		return c
 	}
-	return nil, wrong
-}
-
-// try returns the client that c names, or the dummy, and why c does not authenticate it; "" where it does.
-func (r *Registry) try(c credentials, method string, now time.Time) (*Client, string) {
-	client := r.clients[c.id]
-	if client == nil {
-		client = &r.dummy
-	}
-	matched, live := r.match(client, c.secret, now)
-	switch {
-	case client == &r.dummy:
-		return client, "no client has this id"
-	case !matched:
-		return client, "the secret is wrong"
-	case !live:
-		return client, "the secret is not good yet, or no longer"
-	case client.Auth != "" && client.Auth != method:
-		return client, "it may not use " + method
-	case client.Disabled:
-		return client, "it is disabled"
-	}
-	return client, ""
-}
-
-// match compares the secret's digest with as many others for every client, each in constant time.
-func (r *Registry) match(client *Client, secret string, now time.Time) (matched, live bool) {
-	digest := sha256.Sum256([]byte(secret))
-	for i := range r.width {
-		s, own := &r.filler, false
-		if i < len(client.Secrets) {
-			s, own = &client.Secrets[i], true
-		}
-		equal := subtle.ConstantTimeCompare(digest[:], s.SHA256[:]) == 1
-		matched = matched || equal && own
-		live = live || equal && own && s.live(now)
-	}
-	return matched, live
+	return &r.dummy
 }

@@ -39,7 +39,7 @@ func TestAuthentication(t *testing.T) {
 	t.Run("AUT-008", func(t *testing.T) {
 		refused(t, send(basic("c-basic", good), "client_assertion=x"), 400, "invalid_request")
 		refused(t, send("", form("client_id", "c-basic", "client_secret", good, "client_assertion", "x")), 400, "invalid_request")
-		refused(t, send("", "client_assertion=x"), 401, "invalid_client")
+		refused(t, send("", "client_assertion=x"), 400, "invalid_request") // without client_assertion_type
 	})
 	t.Run("AUT-009", func(t *testing.T) {
 		f.issued(t, send(basic("c-basic", good), "client_id=c-basic"))

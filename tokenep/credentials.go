@@ -6,6 +6,8 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+
+	"gatehouse/internal/token"
 )
 
 // credentials are what a client claims to be and to know. Nothing in them is trusted.
@@ -13,8 +15,28 @@ type credentials struct{ id, secret string }
 
 // presented is how a request authenticates: by one method, whose bytes may be read in more than one way.
 type presented struct {
-	method   string
-	readings []credentials
+	method    string
+	readings  []credentials // of a secret
+	assertion *token.Token  // in their place
+	id        string        // client_id beside an assertion; "" where there is none
+}
+
+// ids are the client ids that were sent, in every way in which they can be read.
+func (p presented) ids() []string {
+	var ids []string
+	add := func(id string) {
+		if id != "" && !slices.Contains(ids, id) {
+			ids = append(ids, id)
+		}
+	}
+	for _, c := range p.readings {
+		add(c.id)
+	}
+	if p.assertion != nil {
+		add(p.assertion.UnverifiedIssuer())
+		add(p.id)
+	}
+	return ids
 }
 
 // readCredentials finds the credentials of a request, in the Authorization header or in the body. More than one
@@ -31,10 +53,26 @@ func readCredentials(h http.Header, f form) (presented, *refusal) {
 	if len(values) == 1 {
 		return readBasic(values[0], f)
 	}
+	if assertion != "" {
+		return readAssertionForm(f)
+	}
 	if id == "" || secret == "" {
 		return presented{}, noCredentials()
 	}
-	return presented{methodPost, []credentials{{id, secret}}}, nil
+	return presented{method: methodPost, readings: []credentials{{id, secret}}}, nil
+}
+
+// readAssertionForm reads the parameters of RFC 7521 §4.2. The client is the one that the assertion names; client_id is
+// not needed, and must not name another.
+func readAssertionForm(f form) (presented, *refusal) {
+	if f.get("client_assertion_type") != assertionType {
+		return presented{}, refuse(invalidRequest, "client_assertion_type must be "+assertionType)
+	}
+	t, err := parseAssertion(f.get("client_assertion"))
+	if err != nil {
+		return presented{}, badClient(failMalformed, "the assertion is none: "+err.Error())
+	}
+	return presented{method: methodJWT, assertion: t, id: f.get("client_id")}, nil
 }
 
 func readBasic(value string, f form) (presented, *refusal) {
@@ -49,7 +87,7 @@ func readBasic(value string, f form) (presented, *refusal) {
 	}
 	readings := parseBasic(encoded)
 	if len(readings) == 0 {
-		return presented{}, badClient("the Authorization header holds no usable Basic credentials")
+		return presented{}, badClient(failMalformed, "the Authorization header holds no usable Basic credentials")
 	}
 	if id := f.get("client_id"); id != "" {
 		readings = slices.DeleteFunc(readings, func(c credentials) bool { return c.id != id })
@@ -57,7 +95,7 @@ func readBasic(value string, f form) (presented, *refusal) {
 			return presented{}, refuse(invalidRequest, "client_id is not that of the Authorization header")
 		}
 	}
-	return presented{methodBasic, readings}, nil
+	return presented{method: methodBasic, readings: readings}, nil
 }
 
 // parseBasic decodes what follows the scheme (RFC 7617 §2). Id and secret are form-encoded inside (RFC 6749 §2.3.1), but
@@ -95,6 +133,6 @@ func (c credentials) usable() bool {
 }
 
 func noCredentials() *refusal {
-	return &refusal{status: http.StatusUnauthorized, word: invalidClient,
-		description: "the client must authenticate: by Basic, or with client_id and client_secret in the body"}
+	return &refusal{status: http.StatusUnauthorized, word: invalidClient, failure: failNone,
+		description: "the client must authenticate: by Basic, with client_id and client_secret in the body, or with client_assertion"}
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"strconv"
+	"time"
 
 	"gatehouse/internal/exchange"
 )
@@ -33,10 +34,11 @@ func Errors() []string {
 type refusal struct {
 	status      int
 	word        string
-	description string // for the caller: one of our own sentences, never a byte of the request
-	detail      string // for the log; empty: the description
-	allow       string // with 405: the methods there are
-	retryAfter  int64  // with 429: seconds until a request may pass again
+	description string        // for the caller: one of our own sentences, never a byte of the request
+	detail      string        // for the log; empty: the description
+	allow       string        // with 405: the methods there are
+	retry       time.Duration // with 429 and 503: when to try again; 0: a second
+	failure     string        // why the client did not authenticate; "" where that is not the reason
 }
 
 // refuse makes a 400, the status of every error that has no other (RFC 6749 §5.2).
@@ -45,8 +47,8 @@ func refuse(word, description string) *refusal {
 }
 
 // badClient answers whoever failed to authenticate. The response is the same whatever was wrong; the log has the detail.
-func badClient(detail string) *refusal {
-	return &refusal{status: http.StatusUnauthorized, word: invalidClient,
+func badClient(failure, detail string) *refusal {
+	return &refusal{status: http.StatusUnauthorized, word: invalidClient, failure: failure,
 		description: "the client is not known, or its credentials are not right", detail: detail}
 }
 
@@ -58,7 +60,7 @@ func unavailable(detail string) *refusal {
 
 // write is the one place where an error becomes a response.
 func (f *refusal) write(w http.ResponseWriter, rec *exchange.Record) {
-	rec.Reason, rec.Detail = f.word, f.detail
+	rec.Reason, rec.Detail, rec.AuthFailure = f.word, f.detail, f.failure
 	if rec.Detail == "" {
 		rec.Detail = f.description
 	}
@@ -68,15 +70,18 @@ func (f *refusal) write(w http.ResponseWriter, rec *exchange.Record) {
 		h.Set("WWW-Authenticate", `Basic realm="gatehouse"`)
 	case http.StatusMethodNotAllowed:
 		h.Set("Allow", f.allow)
-	case http.StatusTooManyRequests:
-		h.Set("Retry-After", strconv.FormatInt(max(f.retryAfter, 1), 10))
-	case http.StatusServiceUnavailable:
-		h.Set("Retry-After", "1")
+	case http.StatusServiceUnavailable, http.StatusTooManyRequests:
+		h.Set("Retry-After", seconds(f.retry))
 	}
 	writeJSON(w, f.status, struct {
 		Error       string `json:"error"`
 		Description string `json:"error_description"`
 	}{f.word, f.description})
+}
+
+// seconds is d for a Retry-After: whole seconds, rounded up, at least one.
+func seconds(d time.Duration) string {
+	return strconv.FormatInt(max(1, int64((d+time.Second-1)/time.Second)), 10)
 }
 
 // writeJSON answers with a body that no cache may keep (RFC 6749 §5.1).

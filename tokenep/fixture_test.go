@@ -16,9 +16,13 @@ import (
 
 	"gatehouse/authz"
 	"gatehouse/internal/exchange"
+	"gatehouse/internal/hashpool"
+	"gatehouse/internal/lockout"
 	"gatehouse/internal/ratelimit"
+	"gatehouse/internal/replay"
 	"gatehouse/internal/revoke"
 	"gatehouse/internal/secret"
+	"gatehouse/internal/statedb"
 	"gatehouse/internal/token"
 	"gatehouse/internal/token/tokentest"
 	"gatehouse/tokenep"
@@ -178,6 +182,25 @@ func quota(n int64) tokenep.Quota {
 func observed(q tokenep.Quota) tokenep.Quota           { q.Observe = true; return q }
 func named(name string, q tokenep.Quota) tokenep.Quota { q.Policy.Name = name; return q }
 
+// signing is a key of ours; making one for RSA takes long, so that all fixtures share them.
+func signing(t testing.TB, alg token.Algorithm) *token.PrivateKey {
+	t.Helper()
+	signingKeys.Lock()
+	defer signingKeys.Unlock()
+	if signingKeys.made == nil {
+		signingKeys.made = map[token.Algorithm]*token.PrivateKey{}
+	}
+	if signingKeys.made[alg] == nil {
+		signingKeys.made[alg] = tokentest.Key(t, alg)
+	}
+	return signingKeys.made[alg]
+}
+
+var signingKeys struct {
+	sync.Mutex
+	made map[token.Algorithm]*token.PrivateKey
+}
+
 // start runs the endpoints on a real listener, with a change to the options before.
 func start(t testing.TB, change func(o *tokenep.Options)) *fixture {
 	t.Helper()
@@ -186,7 +209,7 @@ func start(t testing.TB, change func(o *tokenep.Options)) *fixture {
 		clock: &clock{now: now}, records: make(chan exchange.Record, 1000)}
 	public, keys := keyset{}, []*token.PublicKey{}
 	for _, alg := range []token.Algorithm{token.ES256, token.RS256, token.EdDSA} {
-		k := tokentest.Key(t, alg)
+		k := signing(t, alg)
 		f.signers[alg], public[k.Public().ID()] = k, k.Public()
 		keys = append(keys, k.Public())
 	}
@@ -203,7 +226,8 @@ func start(t testing.TB, change func(o *tokenep.Options)) *fixture {
 	}
 	f.options = tokenep.Options{Issuer: issuerURL, APIs: apis(), Clients: tokenep.NewRegistry(clients(now, f.secrets)),
 		Signer: func(a token.Algorithm) *token.PrivateKey { return f.signers[a] }, JWKS: func() []byte { return jwks },
-		Verifier: verifier, Revocations: f.store, Quotas: ratelimit.New(ratelimit.Options{Now: f.clock.Now}), Now: f.clock.Now}
+		Verifier: verifier, Revocations: f.store, Quotas: ratelimit.New(ratelimit.Options{Now: f.clock.Now}), Now: f.clock.Now,
+		Lockout: lockout.New(lockout.NewStore(nil), 1_000_000, time.Minute), SlowHashes: hashpool.New(hashpool.Options{}), Replays: f.replays()}
 	if change != nil {
 		change(&f.options)
 	}
@@ -213,6 +237,20 @@ func start(t testing.TB, change func(o *tokenep.Options)) *fixture {
 	}
 	f.url = f.listen()
 	return f
+}
+
+// replays remembers assertions in a journal, on the fixture's clock.
+func (f *fixture) replays() *replay.Store {
+	db, err := statedb.Open(f.t.TempDir())
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	f.t.Cleanup(func() { db.Close() })
+	r, err := replay.Open(replay.Options{DB: db, Now: f.clock.Now})
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	return r
 }
 
 func dialect(audience string) (token.Dialect, bool) {
@@ -237,7 +275,7 @@ func (f *fixture) listen() string {
 			http.NotFound(w, r)
 			return
 		}
-		rec := &exchange.Record{}
+		rec := &exchange.Record{Remote: r.Header.Get("X-Test-Remote")} // as the gateway has found it out
 		h.ServeHTTP(w, r.WithContext(exchange.NewContext(r.Context(), rec)))
 		select {
 		case f.records <- *rec:

@@ -27,19 +27,6 @@ func inactive(t *testing.T, name string, a answer) {
 	}
 }
 
-// last is the record of the request that was just answered.
-func (f *fixture) last() exchange.Record {
-	f.t.Helper()
-	var r exchange.Record
-	for {
-		select {
-		case r = <-f.records:
-		default:
-			return r
-		}
-	}
-}
-
 func (f *fixture) forge(t *testing.T, key *token.PrivateKey, change func(i *token.Issue)) string {
 	t.Helper()
 	now := f.clock.Now().Unix()

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"gatehouse/internal/exchange"
+	"gatehouse/internal/token"
 )
 
 // Where the endpoints are, after the path of the public URL.
@@ -25,19 +26,24 @@ const (
 // every URL in it comes from the issuer, never from a request. Scopes are not listed: a stranger need not know them.
 func metadata(issuer string) []byte {
 	base := strings.TrimSuffix(issuer, "/")
-	methods := []string{methodBasic, methodPost}
+	methods := []string{methodBasic, methodPost, methodJWT}
+	algorithms := []token.Algorithm{token.ES256, token.RS256, token.PS256, token.EdDSA} // that a client may sign assertions with
 	body, err := json.Marshal(struct {
-		Issuer          string   `json:"issuer"`
-		Token           string   `json:"token_endpoint"`
-		Revocation      string   `json:"revocation_endpoint"`
-		Introspection   string   `json:"introspection_endpoint"`
-		JWKS            string   `json:"jwks_uri"`
-		ResponseTypes   []string `json:"response_types_supported"` // required, and there is none
-		GrantTypes      []string `json:"grant_types_supported"`    // absent would mean code and implicit
-		TokenMethods    []string `json:"token_endpoint_auth_methods_supported"`
-		RevokingMethods []string `json:"revocation_endpoint_auth_methods_supported"`
-		AskingMethods   []string `json:"introspection_endpoint_auth_methods_supported"`
-	}{issuer, base + tokenPath, base + revokePath, base + introspectPath, base + jwksPath, []string{}, []string{grantType}, methods, methods, methods})
+		Issuer          string            `json:"issuer"`
+		Token           string            `json:"token_endpoint"`
+		Revocation      string            `json:"revocation_endpoint"`
+		Introspection   string            `json:"introspection_endpoint"`
+		JWKS            string            `json:"jwks_uri"`
+		ResponseTypes   []string          `json:"response_types_supported"` // required, and there is none
+		GrantTypes      []string          `json:"grant_types_supported"`    // absent would mean code and implicit
+		TokenMethods    []string          `json:"token_endpoint_auth_methods_supported"`
+		TokenAlgs       []token.Algorithm `json:"token_endpoint_auth_signing_alg_values_supported"`
+		RevokingMethods []string          `json:"revocation_endpoint_auth_methods_supported"`
+		RevokingAlgs    []token.Algorithm `json:"revocation_endpoint_auth_signing_alg_values_supported"`
+		AskingMethods   []string          `json:"introspection_endpoint_auth_methods_supported"`
+		AskingAlgs      []token.Algorithm `json:"introspection_endpoint_auth_signing_alg_values_supported"`
+	}{issuer, base + tokenPath, base + revokePath, base + introspectPath, base + jwksPath, []string{}, []string{grantType},
+		methods, algorithms, methods, algorithms, methods, algorithms})
 	if err != nil {
 		panic(err) // only strings are written
 	}

@@ -72,9 +72,12 @@ func TestMetadata(t *testing.T) {
 		}
 	}
 	lists := map[string]string{"grant_types_supported": `["client_credentials"]`, "response_types_supported": `[]`,
-		"token_endpoint_auth_methods_supported":         `["client_secret_basic","client_secret_post"]`,
-		"revocation_endpoint_auth_methods_supported":    `["client_secret_basic","client_secret_post"]`,
-		"introspection_endpoint_auth_methods_supported": `["client_secret_basic","client_secret_post"]`}
+		"token_endpoint_auth_methods_supported":                    `["client_secret_basic","client_secret_post","private_key_jwt"]`,
+		"token_endpoint_auth_signing_alg_values_supported":         `["ES256","RS256","PS256","EdDSA"]`,
+		"revocation_endpoint_auth_methods_supported":               `["client_secret_basic","client_secret_post","private_key_jwt"]`,
+		"revocation_endpoint_auth_signing_alg_values_supported":    `["ES256","RS256","PS256","EdDSA"]`,
+		"introspection_endpoint_auth_methods_supported":            `["client_secret_basic","client_secret_post","private_key_jwt"]`,
+		"introspection_endpoint_auth_signing_alg_values_supported": `["ES256","RS256","PS256","EdDSA"]`}
 	for name, value := range lists {
 		if got, _ := json.Marshal(m[name]); string(got) != value {
 			t.Errorf("KEY-018, KEY-019: %s is %s, want %s", name, got, value)

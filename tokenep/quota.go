@@ -44,7 +44,7 @@ func (s *Server) charge(r *http.Request, client *Client, h http.Header, rec *exc
 	}
 	take := func(policies []*ratelimit.Policy, mode string) ratelimit.Decision {
 		d := s.o.Quotas.Check(r.Context(), []ratelimit.Charge{{Subject: subject, Policies: policies}}, 1)
-		q := use(d, mode)
+		q := usage(d, mode)
 		rec.Own.Quotas = append(rec.Own.Quotas, q)
 		for _, percent := range q.Reached {
 			rec.Own.Warnings = append(rec.Own.Warnings, fmt.Sprintf("%d %% of its %s is used", percent, q.Name))
@@ -58,7 +58,7 @@ func (s *Server) charge(r *http.Request, client *Client, h http.Header, rec *exc
 		d := take(enforced, "enforce")
 		quotaFields(h, enforced, d)
 		if !d.OK {
-			return &refusal{status: http.StatusTooManyRequests, word: tooManyRequests, retryAfter: d.RetryAfterSeconds(),
+			return &refusal{status: http.StatusTooManyRequests, word: tooManyRequests, retry: d.RetryAfter,
 				description: "the client has used up its quota of tokens; reuse the tokens it has until they expire"}
 		}
 	}
@@ -79,8 +79,8 @@ func quotaFields(h http.Header, policies []*ratelimit.Policy, d ratelimit.Decisi
 	h["Ratelimit-Policy"], h["Ratelimit"] = []string{policy}, []string{limit}
 }
 
-// use is what the record says of a quota. Of several that were charged together it is the one with the least left.
-func use(d ratelimit.Decision, mode string) exchange.Quota {
+// usage is what the record says of a quota. Of several that were charged together it is the one with the least left.
+func usage(d ratelimit.Decision, mode string) exchange.Quota {
 	q := exchange.Quota{Name: d.Policy.Name, Mode: mode, Over: !d.OK}
 	if d.Source == ratelimit.FellLocal { // Remaining is of this node's share
 		q.Used = -1

@@ -43,6 +43,9 @@ type Options struct {
 	Verifier    *authz.Verifier                         // knows our own tokens
 	Revocations Revocations
 	Quotas      Quotas
+	Lockout     Lockout
+	SlowHashes  SlowHashes // compare argon2id secrets
+	Replays     Replays
 	Now         func() time.Time // nil: time.Now
 }
 
@@ -57,8 +60,9 @@ type Server struct {
 // New checks the options and returns a Server. Two APIs with one name or audience, and a grant for an API that is not
 // there, are errors.
 func New(o Options) (*Server, error) {
-	if o.Issuer == "" || o.PublicURL == nil || o.Clients == nil || o.Signer == nil || o.JWKS == nil || o.Verifier == nil || o.Revocations == nil {
-		return nil, errors.New("the token endpoint needs an issuer, a public URL, clients, a signer, a key set, a verifier and revocations")
+	if o.Issuer == "" || o.PublicURL == nil || o.Clients == nil || o.Signer == nil || o.JWKS == nil || o.Verifier == nil || o.Revocations == nil ||
+		o.Lockout == nil || o.SlowHashes == nil || o.Replays == nil {
+		return nil, errors.New("the token endpoint needs an issuer, a public URL, clients, a signer, a key set, a verifier, revocations, a lockout, slow hashes and replays")
 	}
 	if o.Now == nil {
 		o.Now = time.Now

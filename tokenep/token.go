@@ -78,21 +78,6 @@ func (s *Server) grant(w http.ResponseWriter, r *http.Request, rec *exchange.Rec
 	return s.issue(client, api, scopes, key)
 }
 
-// authenticate is how a client proves itself on every endpoint that asks for it.
-func (s *Server) authenticate(r *http.Request, f form, rec *exchange.Record) (*Client, *refusal) {
-	p, ref := readCredentials(r.Header, f)
-	if ref != nil {
-		return nil, ref
-	}
-	rec.Own.Method, rec.Own.Claimed = p.method, p.readings[0].id
-	client, wrong := s.o.Clients.authenticate(p, s.o.Now())
-	if client == nil {
-		return nil, badClient(wrong)
-	}
-	rec.Client, rec.Issuer = client.ID, authz.Local
-	return client, nil
-}
-
 func checkGrant(client *Client, f form) *refusal {
 	switch f.get("grant_type") {
 	case grantType:

@@ -56,6 +56,7 @@ type App struct {
 	quotas      *quotaLog
 	revocations *revoke.Store
 	limiter     *ratelimit.Limiter
+	auth        *authentication
 	ring        *keyring.Ring // generated keys; nil with key_dir
 
 	current  atomic.Pointer[snapshot]
@@ -84,7 +85,7 @@ func New(ctx context.Context, o Options) (_ *App, err error) {
 	if err := a.openState(ctx, cfg); err != nil {
 		return nil, err
 	}
-	a.metrics = metrics.New(metrics.Options{Version: o.Version, Mode: o.Mode, Reasons: reasonNames(), Errors: tokenep.Errors()})
+	a.metrics = metrics.New(metrics.Options{Version: o.Version, Mode: o.Mode, Reasons: reasonNames(), Errors: tokenep.Errors(), Auth: tokenep.AuthFailures()})
 	a.metrics.Register(collectors(a)...)
 	snap, err := a.build(ctx, cfg, nil)
 	if err != nil {

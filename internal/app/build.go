@@ -32,6 +32,13 @@ type snapshot struct {
 	verifier *authz.Verifier
 	gateway  *proxy.Gateway
 	loaded   time.Time
+	keys     *clientKeys
+}
+
+// retire ends what a snapshot that is no longer in force keeps going. Requests in flight end as they began.
+func (s *snapshot) retire() {
+	s.gateway.Retire()
+	s.keys.release()
 }
 
 // openState opens what lives as long as the process: the journal, Redis, the revoked set, the limiter.
@@ -52,7 +59,8 @@ func (a *App) openState(ctx context.Context, cfg *config.Config) (err error) {
 		return err
 	}
 	a.limiter = ratelimit.New(ratelimit.Options{Redis: a.redis, Nodes: a.revocations.Nodes})
-	return nil
+	a.auth, err = a.openAuthentication(a.redis, a.revocations.Now)
+	return err
 }
 
 // longestStaleness is how old the last sync may be for a node that starts while Redis is away: what some API still takes.
@@ -66,12 +74,21 @@ func longestStaleness(cfg *config.Config) time.Duration {
 
 // build turns a configuration into a snapshot. It touches nothing that serves, so that a configuration that can't be built
 // changes nothing. prev is the snapshot to be replaced; nil at start.
-func (a *App) build(ctx context.Context, cfg *config.Config, prev *snapshot) (*snapshot, error) {
+func (a *App) build(ctx context.Context, cfg *config.Config, prev *snapshot) (_ *snapshot, err error) {
 	ring, err := a.keys(ctx, cfg)
 	if err != nil {
 		return nil, err
 	}
-	registry := tokenep.NewRegistry(clients(cfg))
+	keys, err := a.auth.hold(cfg)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			keys.release()
+		}
+	}()
+	registry := tokenep.NewRegistry(clients(cfg, keys))
 	verifier, err := authz.NewVerifier(authz.Options{CacheEntries: cacheEntries, CacheBytes: cacheBytes, Issuers: []authz.Issuer{local(cfg, ring)}})
 	if err != nil {
 		return nil, err
@@ -80,6 +97,7 @@ func (a *App) build(ctx context.Context, cfg *config.Config, prev *snapshot) (*s
 		Issuer: cfg.Server.Issuer, PublicURL: cfg.Server.PublicURL, APIs: apis(cfg), Clients: registry,
 		Signer: ring.Signer, JWKS: ring.JWKS, JWKSMaxAge: ring.MaxAge, Verifier: verifier, Revocations: revocations{a.revocations},
 		Quotas: a.limiter, Now: a.revocations.Now,
+		Lockout: a.auth.lockout(cfg), SlowHashes: a.auth.pool, Replays: a.auth.replays,
 	})
 	if err != nil {
 		return nil, err
@@ -97,7 +115,7 @@ func (a *App) build(ctx context.Context, cfg *config.Config, prev *snapshot) (*s
 	if err != nil {
 		return nil, err
 	}
-	return &snapshot{cfg: cfg, ring: ring, verifier: verifier, gateway: gateway, loaded: time.Now()}, nil
+	return &snapshot{cfg: cfg, ring: ring, verifier: verifier, gateway: gateway, loaded: time.Now(), keys: keys}, nil
 }
 
 func apis(cfg *config.Config) []tokenep.API {
@@ -114,7 +132,7 @@ func apis(cfg *config.Config) []tokenep.API {
 	return list
 }
 
-func clients(cfg *config.Config) []tokenep.Client {
+func clients(cfg *config.Config, keys *clientKeys) []tokenep.Client {
 	var list []tokenep.Client
 	for _, c := range cfg.Clients {
 		client := tokenep.Client{ID: c.ID, Grants: map[string]token.Scopes{}, GrantTypes: c.GrantTypes, Auth: c.Auth, TTL: c.TTL, Introspect: c.Introspect, Disabled: c.Disabled}
@@ -125,7 +143,11 @@ func clients(cfg *config.Config) []tokenep.Client {
 			client.Grants[api] = token.NewScopes(scopes...)
 		}
 		for _, s := range c.Secrets {
-			client.Secrets = append(client.Secrets, tokenep.Secret{SHA256: s.SHA256, NotBefore: s.NotBefore, NotAfter: s.NotAfter})
+			client.Secrets = append(client.Secrets, tokenep.Secret{SHA256: s.SHA256, Argon2id: s.Argon2id, NotBefore: s.NotBefore, NotAfter: s.NotAfter})
+		}
+		client.Keys = keys.of(c.ID)
+		for _, alg := range c.Keys.Algorithms {
+			client.Algorithms = append(client.Algorithms, token.Algorithm(alg))
 		}
 		list = append(list, client)
 	}

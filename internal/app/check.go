@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"os"
+	"time"
 
 	"gatehouse/internal/config"
 	"gatehouse/internal/ratelimit"
@@ -28,10 +29,14 @@ func Check(cfg *config.Config) error {
 		return err
 	}
 	a.limiter = ratelimit.New(ratelimit.Options{})
+	if a.auth, err = a.openAuthentication(nil, time.Now); err != nil {
+		return err
+	}
+	a.auth.offline = true
 	snap, err := a.build(context.Background(), cfg, nil)
 	if err != nil {
 		return err
 	}
-	snap.gateway.Retire()
+	snap.retire()
 	return nil
 }

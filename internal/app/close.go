@@ -14,7 +14,7 @@ func (a *App) Close() error {
 		}
 	}
 	if snap := a.current.Load(); snap != nil {
-		snap.gateway.Retire()
+		snap.retire()
 	}
 	errs = append(errs, a.audit.Close())
 	if a.ring != nil {

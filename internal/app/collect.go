@@ -34,6 +34,16 @@ var (
 	keyFailures = describe("signing_key_failures_total", "Times that the signing keys could not be kept up, since Redis or the disk failed.")
 	keyBroken   = describe("signing_key_unsealable", "Keys in Redis that do not unseal: changed there, or sealed under another ring_key_file.")
 	logDropped  = describe("log_lines_dropped_total", "Log lines given up because nobody read the log.")
+	poolWaiting = describe("slow_hashes_waiting", "Requests that wait for an argon2id secret to be compared.")
+	poolRunning = describe("slow_hashes_running", "argon2id secrets that are being compared.")
+	poolTotal   = describe("slow_hashes_total", "argon2id secrets by what became of them: compared, or refused since too many waited.", "result")
+	keySets     = describe("client_key_sets", "Key sets of clients behind a jwks_uri: all, those never fetched yet, those whose last fetch failed.", "state")
+	keySetAge   = describe("client_key_set_age_seconds", "Age of the key set that was fetched longest ago; 0 where there is none.")
+	keySetLeft  = describe("client_key_set_unusable_keys", "Keys in fetched sets that can't be used.")
+	keyFetches  = describe("client_key_set_fetches_total", "Fetches of key sets of clients.", "result")
+	assertions  = describe("client_assertions_remembered", "Assertions that this node remembers so that they are used once.")
+	replayed    = describe("client_assertion_checks_failed_total", "Assertions refused since they were used before, or since it could not be known.", "reason")
+	lockoutKeys = describe("lockout_counters", "Counters of failures to authenticate in the memory of this node.")
 	redisUp     = describe("redis_up", "1 where the last heartbeat could write to Redis, else 0.")
 	redisOpen   = describe("redis_breaker_open", "1 while requests do without Redis, else 0.")
 	redisErrors = describe("redis_errors_total", "Redis commands that failed.", "kind")
@@ -45,7 +55,8 @@ func collectors(a *App) []prometheus.Collector { return []prometheus.Collector{s
 
 // Describe implements prometheus.Collector.
 func (s stats) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{draining, ready, revoked, staleness, fleet, outbox, limitKeys, limitShared, keyState, keyCreated, keyExpiry, keyTurns, keyFailures, keyBroken, auditLines, auditLost, auditFails, auditDown, logDropped} {
+	for _, d := range []*prometheus.Desc{draining, ready, revoked, staleness, fleet, outbox, limitKeys, limitShared, keyState, keyCreated, keyExpiry, keyTurns, keyFailures, keyBroken, auditLines, auditLost, auditFails, auditDown, logDropped,
+		poolWaiting, poolRunning, poolTotal, keySets, keySetAge, keySetLeft, keyFetches, assertions, replayed, lockoutKeys} {
 		ch <- d
 	}
 	if s.a.redis != nil {
@@ -94,6 +105,7 @@ func (s stats) Collect(ch chan<- prometheus.Metric) {
 		counter(keyFailures, ring.Failures)
 		gauge(keyBroken, float64(ring.Unsealable))
 	}
+	s.collectAuth(gauge, counter)
 	if s.a.redis == nil {
 		return
 	}
@@ -106,6 +118,28 @@ func (s stats) Collect(ch chan<- prometheus.Metric) {
 	idle := d.Cmd.IdleConns + d.Stream.IdleConns
 	gauge(redisPool, float64(idle), "idle")
 	gauge(redisPool, float64(d.Cmd.TotalConns+d.Stream.TotalConns-idle), "used")
+}
+
+// collectAuth is what authenticating clients says of itself.
+func (s stats) collectAuth(gauge func(*prometheus.Desc, float64, ...string), counter func(*prometheus.Desc, int64, ...string)) {
+	p := s.a.auth.pool.Stats()
+	gauge(poolWaiting, float64(p.Waiting))
+	gauge(poolRunning, float64(p.Running))
+	counter(poolTotal, p.Done, "compared")
+	counter(poolTotal, p.Refused, "refused")
+	k := s.a.auth.keySets.Stats()
+	gauge(keySets, float64(k.Sets), "all")
+	gauge(keySets, float64(k.Empty), "never_fetched")
+	gauge(keySets, float64(k.Failing), "failing")
+	gauge(keySetAge, k.Oldest.Seconds())
+	gauge(keySetLeft, float64(k.LeftOut))
+	counter(keyFetches, k.Fetched, "ok")
+	counter(keyFetches, k.Failed, "failed")
+	r := s.a.auth.replays.Stats()
+	gauge(assertions, float64(r.Entries))
+	counter(replayed, r.Replays, "used_before")
+	counter(replayed, r.Failed, "unknown")
+	gauge(lockoutKeys, float64(s.a.auth.failures.Keys()))
 }
 
 func truth(b bool) float64 {

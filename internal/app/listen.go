@@ -26,6 +26,7 @@ func (a *App) listen(cfg *config.Config) (err error) {
 			return err
 		}
 	}
+	a.auth.serveAt(a.public.Addr(), a.admin.Addr())
 	a.publicServer = proxy.Server(a, proxy.ServerOptions{IdleTimeout: cfg.Server.IdleTimeout, MaxHeaderBytes: int(cfg.Server.MaxHeaderBytes), Log: a.log})
 	a.adminHTTP = a.adminServer(cfg)
 	return nil

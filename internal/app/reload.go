@@ -35,7 +35,7 @@ func (a *App) Reload(trigger string) (summary string, err error) {
 	a.setLog(next.cfg)
 	a.audit.Set(next.cfg.Audit.MaxSize, next.cfg.Audit.Keep)
 	a.install(next, trigger)
-	old.gateway.Retire()
+	old.retire()
 	a.log.Info("configuration reloaded", "trigger", trigger, "config", short(next.cfg.Hash), "changes", summary)
 	a.recordReload(trigger, summary, nil)
 	return summary, nil

@@ -20,7 +20,8 @@ var table = map[string][]string{
 	"cmd/gatehouse": {"internal/adminapi", "internal/adminclient", "internal/app", "internal/audit", "internal/clientsfile", "internal/config", "internal/demo", "internal/exchange", "internal/logs", "internal/secret", "internal/token"},
 
 	"internal/app": {"authz", "proxy", "tokenep", "internal/admin", "internal/adminapi", "internal/audit", "internal/config", "internal/exchange", "internal/keyring", "internal/logs",
-		"internal/metrics", "internal/ratelimit", "internal/redisx", "internal/revoke", "internal/statedb", "internal/token"},
+		"internal/metrics", "internal/ratelimit", "internal/redisx", "internal/revoke", "internal/statedb", "internal/token",
+		"internal/hashpool", "internal/jwks", "internal/lockout", "internal/replay"},
 
 	"proxy":   {"authz", "internal/exchange", "internal/ratelimit", "internal/token"},
 	"tokenep": {"authz", "internal/exchange", "internal/ratelimit", "internal/revoke", "internal/secret", "internal/token"},

@@ -5,10 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/url"
 	"regexp"
 	"slices"
 	"strings"
 	"time"
+
+	"gatehouse/internal/secret"
 )
 
 type rawClients struct {
@@ -27,6 +30,9 @@ type rawClient struct {
 	grantTypes val[[]val[string]]
 	auth       val[string]
 	secrets    val[[]val[*rawSecret]]
+	jwksFile   val[string]
+	jwksURI    val[*url.URL]
+	algorithms val[[]val[string]]
 	ttl        val[time.Duration]
 	quota      val[[]*rawQuota]
 	introspect val[[]val[string]]
@@ -36,22 +42,23 @@ type rawClient struct {
 var clientForm = object(
 	is("grants", mapOf(list(aScope), checkAny), func(c *rawClient) *val[[]entry[[]val[string]]] { return &c.grants }),
 	is("grant_types", list(word([]string{"client_credentials"})), func(c *rawClient) *val[[]val[string]] { return &c.grantTypes }),
-	is("auth", word([]string{"client_secret_basic", "client_secret_post"}, "private_key_jwt", "tls_client_auth", "self_signed_tls_client_auth"),
+	is("auth", word([]string{"client_secret_basic", "client_secret_post", privateKeyJWT}, "tls_client_auth", "self_signed_tls_client_auth"),
 		func(c *rawClient) *val[string] { return &c.auth }),
 	is("secrets", list(secretForm), func(c *rawClient) *val[[]val[*rawSecret]] { return &c.secrets }),
 	is("ttl", aTTL, func(c *rawClient) *val[time.Duration] { return &c.ttl }),
 	is("quota", quotasForm, func(c *rawClient) *val[[]*rawQuota] { return &c.quota }),
 	is("introspect", list(textIs("name of an API", nil)), func(c *rawClient) *val[[]val[string]] { return &c.introspect }),
 	is("disabled", aBool, func(c *rawClient) *val[bool] { return &c.disabled }),
-	later[rawClient]("jwks_file"),
-	later[rawClient]("jwks_uri"),
-	later[rawClient]("assertion_algorithms"),
+	is("jwks_file", aFile, func(c *rawClient) *val[string] { return &c.jwksFile }),
+	is("jwks_uri", aKeysURL, func(c *rawClient) *val[*url.URL] { return &c.jwksURI }),
+	is("assertion_algorithms", some(word(algorithms)), func(c *rawClient) *val[[]val[string]] { return &c.algorithms }),
 	later[rawClient]("tls_subject"),
 	later[rawClient]("rate_limit"),
 )
 
 type rawSecret struct {
 	sha256    val[[32]byte]
+	argon2id  val[*secret.Argon2id]
 	notBefore val[time.Time]
 	notAfter  val[time.Time]
 	created   val[string]
@@ -59,13 +66,16 @@ type rawSecret struct {
 }
 
 var secretForm = object(
-	is("sha256", aHash, func(s *rawSecret) *val[[32]byte] { return &s.sha256 }).must(),
+	is("sha256", aHash, func(s *rawSecret) *val[[32]byte] { return &s.sha256 }),
+	is("argon2id", aPHC, func(s *rawSecret) *val[*secret.Argon2id] { return &s.argon2id }),
 	is("not_before", aTime, func(s *rawSecret) *val[time.Time] { return &s.notBefore }),
 	is("not_after", aTime, func(s *rawSecret) *val[time.Time] { return &s.notAfter }),
 	is("created", aNote, func(s *rawSecret) *val[string] { return &s.created }),
 	is("note", aNote, func(s *rawSecret) *val[string] { return &s.note }),
-	later[rawSecret]("argon2id"),
 )
+
+// privateKeyJWT is the method in which a client signs an assertion (RFC 7523).
+const privateKeyJWT = "private_key_jwt"
 
 var clientIDText = regexp.MustCompile(`^[\x21-\x7E]([\x20-\x7E]{0,126}[\x21-\x7E])?$`)
 
@@ -109,6 +119,23 @@ func notHex(s string) string {
 	return "others among 64 characters"
 }
 
+// aPHC is an argon2id hash. What is none may be the secret itself, and is not repeated.
+var aPHC = form[*secret.Argon2id]{shape{kind: "PHC string"}, func(r *reader, n node) (*secret.Argon2id, bool) {
+	s, _, ok := r.scalar(n, "a PHC string")
+	if !ok {
+		return nil, false
+	}
+	out, err := secret.ParseArgon2id(s)
+	if err != nil {
+		n.hide()
+		if !strings.HasPrefix(s, "$argon2") {
+			err = fmt.Errorf("%w — the secret itself never stands in the file", err)
+		}
+		r.fail(n, "%v", err)
+	}
+	return out, err == nil
+}}
+
 var aTime = parsed("time", func(s string) (time.Time, error) {
 	t, err := time.Parse(time.RFC3339, s)
 	if err != nil {
@@ -150,6 +177,28 @@ func (r *reader) buildClients(c *Config, raw *rawClients, apis []entry[*rawAPI])
 		}
 	}
 	slices.SortFunc(c.Clients, func(a, b Client) int { return strings.Compare(a.ID, b.ID) })
+	r.checkCosts(raw)
+}
+
+// checkCosts warns of argon2id hashes that differ in cost: so that a wrong secret takes as long for every client, each is
+// compared with one hash of every cost.
+func (r *reader) checkCosts(raw *rawClients) {
+	var first val[*secret.Argon2id]
+	for _, e := range raw.clients.v {
+		if !e.set {
+			continue
+		}
+		for _, s := range e.v.secrets.v {
+			switch h := s.v.argon2id; {
+			case !h.set:
+			case !first.set:
+				first = h
+			case h.v.Cost() != first.v.Cost():
+				r.warn(h.at, "has other parameters than the hash at %s: every secret of unknown form is compared with one of each — use one set of parameters", first.at.ref())
+				return
+			}
+		}
+	}
 }
 
 func (r *reader) buildClient(e entry[*rawClient], c *Config, apis []entry[*rawAPI], known map[string]int) Client {
@@ -190,18 +239,48 @@ func (r *reader) buildClient(e entry[*rawClient], c *Config, apis []entry[*rawAP
 		r.warn(raw.ttl.at, "has no effect: a client's ttl may only shorten, and its APIs' is at most %s", short(longest))
 	}
 	for _, s := range raw.secrets.v {
-		out.Secrets = append(out.Secrets, r.buildSecret(s.v))
+		out.Secrets = append(out.Secrets, r.buildSecret(s))
 	}
-	if len(out.Secrets) == 0 && !out.Disabled {
-		r.warn(e.key, "client %q has no credential, so that it can't get a token — add a secret, or disable it", e.name)
-	}
+	out.Keys = r.clientKeys(c, raw)
+	r.checkCredentials(e, &out)
 	return out
 }
 
-func (r *reader) buildSecret(raw *rawSecret) ClientSecret {
+// checkCredentials warns of a client that can't authenticate, and of credentials that it can't use.
+func (r *reader) checkCredentials(e entry[*rawClient], c *Client) {
+	raw, signs := e.v, c.Auth == privateKeyJWT
+	keys := raw.jwksFile.at
+	if raw.jwksURI.present() {
+		keys = raw.jwksURI.at
+	}
+	switch {
+	case signs && len(c.Secrets) > 0:
+		r.warn(raw.secrets.at, "have no effect: auth is private_key_jwt")
+	case !signs && keys.Node != nil:
+		r.warn(keys, "has no effect without auth: private_key_jwt")
+	case raw.algorithms.present() && keys.Node == nil:
+		r.warn(raw.algorithms.at, "has no effect without jwks_file or jwks_uri")
+	}
+	switch {
+	case c.Disabled:
+	case signs && keys.Node == nil:
+		r.warn(e.key, "client %q has no credential, so that it can't get a token — add jwks_file or jwks_uri, or disable it", e.name)
+	case !signs && len(c.Secrets) == 0:
+		r.warn(e.key, "client %q has no credential, so that it can't get a token — add a secret, or disable it", e.name)
+	}
+}
+
+func (r *reader) buildSecret(x val[*rawSecret]) ClientSecret {
+	raw := x.v
+	switch {
+	case raw.sha256.present() && raw.argon2id.present():
+		r.fail(raw.argon2id.at, "sha256 and argon2id exclude each other — remove one, or make it a secret of its own")
+	case !raw.sha256.present() && !raw.argon2id.present():
+		r.fail(x.at, "expected the hash of a secret — write sha256, or argon2id for an imported one")
+	}
 	if raw.notBefore.set && raw.notAfter.set && !raw.notAfter.v.After(raw.notBefore.v) {
 		r.fail(raw.notAfter.at, "is not after not_before, so that the secret is never good")
 	}
-	return ClientSecret{SHA256: raw.sha256.v, NotBefore: raw.notBefore.v, NotAfter: raw.notAfter.v,
+	return ClientSecret{SHA256: raw.sha256.v, Argon2id: raw.argon2id.v, NotBefore: raw.notBefore.v, NotAfter: raw.notAfter.v,
 		Created: raw.created.v, Note: raw.note.v}
 }

@@ -100,6 +100,13 @@ type Tokens struct {
 	RingKey     secret.Text // the 32 bytes that it holds
 	// Every is how long a generated key signs, PublishBefore how long it is published before.
 	Every, PublishBefore time.Duration
+	Lockout              Lockout
+}
+
+// Lockout is how many failures to authenticate, by one client id at one address within Per, lock out for as long.
+type Lockout struct {
+	Failures int64
+	Per      time.Duration
 }
 
 // Revocation decides what a node does that has not heard from the fleet for too long.
@@ -171,8 +178,9 @@ type Client struct {
 	Pos        Pos
 	Grants     map[string][]string // API name → scopes
 	GrantTypes []string
-	Auth       string // client_secret_basic | client_secret_post | "" for both
+	Auth       string // client_secret_basic | client_secret_post | private_key_jwt | "" for the first two
 	Secrets    []ClientSecret
+	Keys       ClientKeys
 	TTL        time.Duration // 0: the API's
 	Quotas     []Quota
 	Introspect []string // names of the APIs whose tokens it may introspect
@@ -188,11 +196,20 @@ type Quota struct {
 	Observe bool // count and warn, and issue all the same
 }
 
+// ClientKeys are the public keys of a client that signs assertions. The zero value is none.
+type ClientKeys struct {
+	Pos        Pos      // of jwks_file or jwks_uri
+	JWKS       []byte   // what jwks_file holds
+	URI        string   // where the keys are fetched; empty: they are in JWKS
+	Algorithms []string // that assertions may be signed with
+}
+
 // ClientSecret is the hash of one secret and when it is good.
 type ClientSecret struct {
 	SHA256              [32]byte
-	NotBefore, NotAfter time.Time // zero: no bound
-	Created, Note       string    // for people
+	Argon2id            *secret.Argon2id // in place of SHA256; else nil
+	NotBefore, NotAfter time.Time        // zero: no bound
+	Created, Note       string           // for people
 }
 
 // Audit is the trail of decisions about tokens and of administrative acts.

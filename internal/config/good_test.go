@@ -42,6 +42,10 @@ func TestFull(t *testing.T) {
 		}
 		return u
 	}
+	argon2id, err := secret.ParseArgon2id("$argon2id$v=19$m=65536,t=2,p=1$c29tZXNhbHQ$CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc")
+	if err != nil {
+		t.Fatal(err)
+	}
 	want := &Config{
 		File: in("config.yaml"),
 		Server: Server{
@@ -61,7 +65,7 @@ func TestFull(t *testing.T) {
 		Tokens: Tokens{
 			Every: 720 * time.Hour, PublishBefore: 15 * time.Minute,
 			TTL: 5 * time.Minute, Algorithm: "EdDSA", KeyDir: in("keys"), KeyDirPos: pos("config.yaml", 29, 12),
-			Signing: map[string]string{"EdDSA": "a.pem"},
+			Signing: map[string]string{"EdDSA": "a.pem"}, Lockout: Lockout{Failures: 5, Per: 2 * time.Minute},
 		},
 		Revocation: Revocation{MaxStaleness: time.Minute, AllowStale: true},
 		Audit:      Audit{Enabled: true, File: in("trail/audit.log"), MaxSize: 1 << 20, Keep: 3},
@@ -119,6 +123,18 @@ func TestFull(t *testing.T) {
 					Created: "2026-01-01", Note: "1",
 				}},
 			},
+			{
+				ID: "imported", Pos: pos("clients.yaml", 19, 3), Grants: map[string][]string{}, GrantTypes: []string{"client_credentials"},
+				Secrets: []ClientSecret{{Argon2id: argon2id}},
+			},
+			{
+				ID: "signs", Pos: pos("clients.yaml", 21, 3), Grants: map[string][]string{}, GrantTypes: []string{"client_credentials"}, Auth: "private_key_jwt",
+				Keys: ClientKeys{Pos: pos("clients.yaml", 23, 16), JWKS: []byte("{\"keys\":[]}\n"), Algorithms: []string{"ES256", "PS256"}},
+			},
+			{
+				ID: "signs-elsewhere", Pos: pos("clients.yaml", 25, 3), Grants: map[string][]string{}, GrantTypes: []string{"client_credentials"}, Auth: "private_key_jwt",
+				Keys: ClientKeys{Pos: pos("clients.yaml", 27, 15), URI: "https://keys.example/jwks?tenant=a", Algorithms: []string{"ES256", "RS256", "PS256", "EdDSA"}},
+			},
 		},
 	}
 	got2 := *got
@@ -162,7 +178,8 @@ func TestMinimal(t *testing.T) {
 	if got, want := c.State, (State{Dir: filepath.Join(dir, "state")}); !reflect.DeepEqual(got, want) {
 		t.Errorf("state %+v, want %+v", got, want)
 	}
-	if got, want := c.Tokens, (Tokens{TTL: 10 * time.Minute, Algorithm: "ES256", Every: 720 * time.Hour, PublishBefore: 15 * time.Minute}); !reflect.DeepEqual(got, want) {
+	if got, want := c.Tokens, (Tokens{TTL: 10 * time.Minute, Algorithm: "ES256", Every: 720 * time.Hour, PublishBefore: 15 * time.Minute,
+		Lockout: Lockout{Failures: 10, Per: time.Minute}}); !reflect.DeepEqual(got, want) {
 		t.Errorf("tokens %+v, want %+v", got, want)
 	}
 	if got, want := c.Revocation, (Revocation{MaxStaleness: 10 * time.Minute}); got != want {
@@ -208,7 +225,8 @@ const testRingKey = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
 func TestRing(t *testing.T) {
 	t.Parallel()
 	c, dir := loadGood(t, "ring")
-	want := Tokens{TTL: 10 * time.Minute, Algorithm: "ES256", Every: 2 * time.Second, PublishBefore: time.Second, RingKeyFile: filepath.Join(dir, "ring.key")}
+	want := Tokens{TTL: 10 * time.Minute, Algorithm: "ES256", Every: 2 * time.Second, PublishBefore: time.Second,
+		RingKeyFile: filepath.Join(dir, "ring.key"), Lockout: Lockout{Failures: 10, Per: time.Minute}}
 	key := ""
 	for i := range 32 {
 		key += string(rune(i))

@@ -121,6 +121,12 @@ type rawTokens struct {
 	signing   val[[]entry[string]]
 	ringKey   val[string]
 	rotation  val[*rawRotation]
+	lockout   val[*rawLockout]
+}
+
+type rawLockout struct {
+	failures val[int64]
+	per      val[time.Duration]
 }
 
 type rawRotation struct {
@@ -143,8 +149,13 @@ var (
 		is("signing", mapOf(aFile, checkAlgorithm), func(t *rawTokens) *val[[]entry[string]] { return &t.signing }),
 		is("ring_key_file", aFile, func(t *rawTokens) *val[string] { return &t.ringKey }),
 		is("rotation", rotationForm, func(t *rawTokens) *val[*rawRotation] { return &t.rotation }),
-		later[rawTokens]("lockout"),
+		is("lockout", lockoutForm, func(t *rawTokens) *val[*rawLockout] { return &t.lockout }),
 	)
+)
+
+var lockoutForm = object(
+	is("failures", whole(1, 1_000_000), func(l *rawLockout) *val[int64] { return &l.failures }),
+	is("per", durationOf(time.Second, 24*time.Hour), func(l *rawLockout) *val[time.Duration] { return &l.per }),
 )
 
 type rawRevocation struct {

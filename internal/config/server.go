@@ -26,6 +26,8 @@ const (
 	defaultEvery          = 720 * time.Hour
 	defaultPublishBefore  = 15 * time.Minute
 	defaultStaleness      = 10 * time.Minute
+	defaultFailures       = 10
+	defaultLockout        = time.Minute
 	defaultTimeout        = 30 * time.Second
 	defaultMaxBody        = 10 << 20
 	defaultAuditSize      = 64 << 20

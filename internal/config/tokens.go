@@ -14,7 +14,11 @@ func (r *reader) buildTokens(c *Config, raw *rawConfig) {
 		t = new(rawTokens)
 	}
 	dir, names := r.keyFiles(t.keyDir)
-	c.Tokens = Tokens{TTL: t.ttl.or(defaultTTL), Algorithm: t.algorithm.or(defaultAlgorithm), KeyDir: dir}
+	c.Tokens = Tokens{TTL: t.ttl.or(defaultTTL), Algorithm: t.algorithm.or(defaultAlgorithm), KeyDir: dir,
+		Lockout: Lockout{Failures: defaultFailures, Per: defaultLockout}}
+	if l := t.lockout.v; l != nil {
+		c.Tokens.Lockout = Lockout{Failures: l.failures.or(defaultFailures), Per: l.per.or(defaultLockout)}
+	}
 	r.buildRing(c, raw, t)
 	r.buildRotation(c, t)
 	if t.keyDir.set {

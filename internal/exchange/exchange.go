@@ -38,6 +38,8 @@ type Record struct {
 
 	// OAuthError is the RFC 6749 error word of the token endpoint, or "ok"; "" elsewhere.
 	OAuthError string
+	// AuthFailure is why a client did not authenticate at one of our endpoints: a closed set; "" where it did or need not.
+	AuthFailure string
 	// Issued is true where the token endpoint issued a token.
 	Issued bool
 	// Own is what the endpoints that clients authenticate to know besides; its zero value for all other requests.

@@ -37,7 +37,7 @@ func (a AccessLog) Finish(r *Record) {
 	for _, f := range [...]struct{ name, value string }{
 		{"reason", r.Reason}, {"detail", r.Detail}, {"api", r.API}, {"route", r.Route}, {"endpoint", r.Endpoint},
 		{"client", r.Client}, {"issuer", r.Issuer}, {"token_id", r.TokenID}, {"scopes", r.Scopes},
-		{"required", r.Required}, {"oauth_error", r.OAuthError}, {"limit", r.Limit}, {"limit_source", r.LimitSource},
+		{"required", r.Required}, {"oauth_error", r.OAuthError}, {"auth_failure", r.AuthFailure}, {"limit", r.Limit}, {"limit_source", r.LimitSource},
 		{"upstream_error", r.UpstreamError}, {"upstream_detail", r.UpstreamDetail},
 	} {
 		if f.value != "" {

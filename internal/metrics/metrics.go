@@ -37,6 +37,7 @@ type Options struct {
 	Mode    string   // "run" or "dev"
 	Reasons []string // the closed set of denial reasons
 	Errors  []string // the closed set of OAuth error words, without "ok"
+	Auth    []string // the closed set of reasons why clients did not authenticate
 }
 
 // Metrics holds the series of one process. It is safe for concurrent use.
@@ -55,6 +56,7 @@ type Metrics struct {
 	clientReqs    *prometheus.CounterVec
 	issued        *prometheus.CounterVec
 	tokenReqs     *prometheus.CounterVec
+	authFailures  *prometheus.CounterVec
 	tokenDuration prometheus.Histogram
 	introspected  *prometheus.CounterVec
 	quotaTaken    *prometheus.CounterVec
@@ -79,7 +81,7 @@ func New(o Options) *Metrics {
 	m := &Metrics{registry: prometheus.NewRegistry(), reasons: o.Reasons, routes: map[series]Route{}, clients: map[string]bool{}}
 	m.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	m.exchangeSeries()
-	m.tokenSeries(o.Errors)
+	m.tokenSeries(o)
 	m.configSeries()
 	m.gauge("gatehouse_build_info", "What is running; always 1.", "version", "goversion", "mode").
 		WithLabelValues(o.Version, runtime.Version(), o.Mode).Set(1)
@@ -107,10 +109,10 @@ func (m *Metrics) exchangeSeries() {
 	m.create(Route{API: unmatched, Match: unmatched, Methods: allMethods}, unroutedCodes)
 }
 
-func (m *Metrics) tokenSeries(errors []string) {
+func (m *Metrics) tokenSeries(o Options) {
 	m.issued = m.counter("gatehouse_tokens_issued_total", "Access tokens issued; at most 200 clients, then other.", "client")
 	m.tokenReqs = m.counter("gatehouse_token_requests_total", "Requests to the token endpoint by result: ok or the OAuth error.", "result")
-	for _, e := range append([]string{"ok"}, errors...) {
+	for _, e := range append([]string{"ok"}, o.Errors...) {
 		m.tokenReqs.WithLabelValues(e)
 	}
 	m.introspected = m.counter("gatehouse_introspections_total", "Introspections that were answered, by what the answer was.", "result")
@@ -120,6 +122,12 @@ func (m *Metrics) tokenSeries(errors []string) {
 	m.quotaTaken = m.counter("gatehouse_quota_decisions_total", "Requests for a token by clients with a quota; over is a refusal in the mode enforce. At most 200 clients, then other.", "client", "quota", "mode", "result")
 	m.quotaUsed = m.gauge("gatehouse_quota_used_ratio", "How much of a quota was used, from 0 to 1, when this node last issued on it.", "client", "quota")
 	m.quotaReached = m.counter("gatehouse_quota_reached_total", "Times that the use of a quota reached 60, 80 or 100 per cent.", "client", "quota", "percent")
+	m.authFailures = m.counter("gatehouse_client_auth_failures_total", "Failures of clients to authenticate at our own endpoints.", "endpoint", "reason")
+	for _, e := range []string{"token", "revoke", "introspect"} {
+		for _, reason := range o.Auth {
+			m.authFailures.WithLabelValues(e, reason)
+		}
+	}
 	m.tokenDuration = prometheus.NewHistogram(prometheus.HistogramOpts{
 		Name: "gatehouse_token_request_duration_seconds", Help: "Time that the token endpoint took.", Buckets: buckets})
 	m.registry.MustRegister(m.tokenDuration)
@@ -229,6 +237,9 @@ func (m *Metrics) finishToken(r *exchange.Record) {
 	}
 	if len(r.Own.Quotas) > 0 {
 		m.finishQuotas(r)
+	}
+	if r.AuthFailure != "" {
+		m.authFailures.WithLabelValues(r.Endpoint, r.AuthFailure).Inc()
 	}
 	if r.OAuthError == "" {
 		return

@@ -16,6 +16,7 @@ var claimScript = redisx.NewScript(`return {redis.call('SET', KEYS[1], '1', 'NX'
 type fleet struct {
 	redis *redisx.Client
 	batch *redisx.Batcher
+	now   func() time.Time
 }
 
 func (f *fleet) claim(ctx context.Context, k key, until time.Time) (bool, error) {
@@ -23,7 +24,7 @@ func (f *fleet) claim(ctx context.Context, k key, until time.Time) (bool, error)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), f.redis.Budget())
 	defer cancel()
 	name := f.redis.Prefix() + ":jti:" + base64.RawURLEncoding.EncodeToString(k[:])
-	left := max(time.Until(until).Milliseconds(), 1)
+	left := max(until.Sub(f.now()).Milliseconds(), 1)
 	answer, err := f.batch.Run(ctx, redisx.Call{Keys: []string{name}, Args: []any{left}})
 	if err != nil {
 		return false, fmt.Errorf("redis: %w", err)

@@ -50,7 +50,7 @@ type Options struct {
 	DB *bbolt.DB
 	// Redis holds the claims of a fleet; nil means that this node runs alone.
 	Redis *redisx.Client
-	// Now is the node's clock; nil means time.Now.
+	// Now is the clock by which assertions are judged; nil means time.Now.
 	Now func() time.Time
 	// Max bounds what is remembered in memory; 0 means a million.
 	Max int
@@ -79,7 +79,7 @@ func Open(o Options) (*Store, error) {
 	}
 	s := &Store{now: o.Now, max: o.Max, seen: map[key]int64{}, swept: o.Now()}
 	if o.Redis != nil {
-		s.engine = &fleet{o.Redis, redisx.NewBatcher(o.Redis, claimScript)}
+		s.engine = &fleet{o.Redis, redisx.NewBatcher(o.Redis, claimScript), o.Now}
 		return s, nil
 	}
 	j, err := openJournal(o.DB, o.Now, s.seen)
