@@ -176,7 +176,7 @@ func TestBrokenPublisher(t *testing.T) {
 		"large": func(w http.ResponseWriter, _ *http.Request) {
 			fmt.Fprint(w, `{"keys":[`+strings.Repeat(" ", 1<<20)+`]}`)
 		},
-		"redirect": func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/elsewhere", 302) },
+		"redirect": func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/elsewhere", http.StatusFound) },
 		"cut": func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Content-Length", "100")
 			fmt.Fprint(w, "{")
