@@ -388,3 +388,20 @@ func TestClocksDiffer(t *testing.T) {
 		})
 	}
 }
+
+// A node that can't write its disk follows the fleet all the same: it would refuse good tokens, and take bad ones.
+func TestDiskFails(t *testing.T) {
+	t.Parallel()
+	s := redistest.Start(t)
+	o := member(t, s)
+	a, b := start(t, member(t, s), Use{Algorithms: es}), start(t, o, Use{Algorithms: es})
+	first := signer(a)
+	eventually(t, 10*time.Second, "one key", func() bool { return first != "" && signer(b) == first })
+	o.DB.Close()
+	out, err := a.Revoke(t.Context(), token.ES256)
+	if err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, 10*time.Second, "withdrawn", func() bool { return b.Key(first) == nil && signer(b) == out.New })
+	eventually(t, 10*time.Second, "the failure is counted", func() bool { return b.Stats().Failures > 0 })
+}

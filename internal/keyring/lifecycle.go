@@ -68,6 +68,7 @@ type lifecycle struct {
 	mu      sync.Mutex // held over every change, calls to Redis among it
 	entries map[string]entry
 	seen    picture   // of Redis, when it was last read
+	owed    []entry   // used, and not on the disk yet
 	dirty   bool      // something is here that Redis may lack
 	away    bool      // Redis did not answer when it was last asked
 	back    time.Time // when it answered again
@@ -294,17 +295,24 @@ func (l *lifecycle) add(ctx context.Context, e entry, dead []entry) (won bool, e
 var errForeign = fmt.Errorf("%w: no key in it unseals; give every node of the fleet the same tokens.ring_key_file, public_url and prefix, "+
 	"or, if the file was replaced on purpose, stop every node and delete the ring from Redis", ErrUnavailable)
 
-// keep has keys on the disk, and then uses them.
+// keep has keys on the disk, and then uses them. In a fleet a full disk stops no use: Redis and the other nodes have the
+// keys, they sign with them, and what they withdrew must not pass here. The disk is given them with the next that it takes.
 func (l *lifecycle) keep(changed []entry) error {
-	if err := l.store.write(changed, nil); err != nil {
+	err := l.store.write(slices.Concat(l.owed, changed), nil)
+	switch {
+	case err == nil:
+		l.owed = nil
+	case l.shared == nil:
 		return err
+	default:
+		l.owed = slices.Concat(l.owed, changed)
 	}
 	next := maps.Clone(l.entries)
 	for _, e := range changed {
 		next[e.id] = e
 	}
 	l.entries, l.dirty = next, true
-	return nil
+	return err
 }
 
 // prolong notes that the keys which sign, or will, may sign tokens that live so long.

@@ -25,15 +25,15 @@ func (l *lifecycle) sync(ctx context.Context) error {
 	if l.dirty || !maps.Equal(raw, l.seen.raw) {
 		l.dirty = true // until all of this is done
 		l.look(l.shared.parse(raw))
-		if err := l.take(); err != nil {
-			return err
-		}
+		failed := l.take() // the disk's failure, which is no reason not to give
 		if err := l.give(ctx); err != nil {
 			return fmt.Errorf("%w: %w", ErrUnavailable, err)
 		}
+		l.dirty = l.dirty || failed != nil
+		err = failed
 	}
 	l.syncedAt.Store(l.now().UnixMilli())
-	return nil
+	return err
 }
 
 // look keeps what was seen in Redis, and raises the alarm over what can't be read there.
@@ -67,7 +67,7 @@ func (l *lifecycle) take() error {
 			changed = append(changed, both)
 		}
 	}
-	if len(changed) == 0 {
+	if len(changed) == 0 && len(l.owed) == 0 {
 		return nil
 	}
 	return l.keep(changed)
