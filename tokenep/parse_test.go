@@ -3,7 +3,9 @@ package tokenep
 import (
 	"encoding/base64"
 	"encoding/json"
+	"net/http"
 	"net/url"
+	"reflect"
 	"strings"
 	"testing"
 )
@@ -57,6 +59,41 @@ func FuzzParseJSON(f *testing.F) {
 	})
 }
 
+// FuzzReadForm is the request parser as a whole: what is taken was said to be a form or JSON, and is read as such.
+func FuzzReadForm(f *testing.F) {
+	for _, media := range []string{"application/x-www-form-urlencoded", "application/json; charset=UTF-8", "Application/JSON", "text/plain", "application/json;;", ""} {
+		f.Add(media, "grant_type=client_credentials&resource=a&resource=b")
+		f.Add(media, `{"grant_type":"client_credentials"}`)
+	}
+	f.Add("application/json", strings.Repeat(" ", maxBody)+"{}")
+	f.Fuzz(func(t *testing.T, media, body string) {
+		r, err := http.NewRequest(http.MethodPost, "/oauth/token?grant_type=query", strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Content-Type", media)
+		got, ref := readForm(nil, r)
+		if len(body) > maxBody && ref == nil {
+			t.Fatalf("took a body of %d bytes", len(body))
+		}
+		if ref != nil {
+			if ref.status != http.StatusRequestEntityTooLarge {
+				checkRefusal(t, ref)
+			}
+			return
+		}
+		checkForm(t, got)
+		parse, kind := parseJSON, "json"
+		if !strings.Contains(strings.ToLower(media), "application/json") {
+			parse, kind = parseForm, "x-www-form-urlencoded"
+		}
+		want, wantRef := parse([]byte(body))
+		if wantRef != nil || !reflect.DeepEqual(got, want) || !strings.Contains(strings.ToLower(media), kind) {
+			t.Fatalf("readForm(%q, %q) = %v, want %v", media, body, got, want)
+		}
+	})
+}
+
 func FuzzParseBasic(f *testing.F) {
 	for _, s := range []string{"", ":", "a:b", "a%3Ab:c+d", "a%zz:x", "a:b:c", "a\x00:b", "é:é"} {
 		f.Add(base64.StdEncoding.EncodeToString([]byte(s)))
@@ -73,6 +110,11 @@ func FuzzParseBasic(f *testing.F) {
 			decodedID, _ := url.QueryUnescape(id)
 			if c != (credentials{id, secret}) && c.id != decodedID || c.id == "" || c.secret == "" || strings.ContainsAny(c.id+c.secret, "\x00\r\n") {
 				t.Fatalf("parseBasic(%q) = %q", encoded, readings)
+			}
+			// Who encodes as RFC 6749 section 2.3.1 asks is read first as what was meant.
+			again := parseBasic(base64.StdEncoding.EncodeToString([]byte(url.QueryEscape(c.id) + ":" + url.QueryEscape(c.secret))))
+			if len(again) == 0 || again[0] != c {
+				t.Fatalf("%q comes back as %q", c, again)
 			}
 		}
 	})
