@@ -32,6 +32,7 @@ var table = map[string][]string{
 	"internal/adminclient":     {"internal/adminapi", "internal/secret"},
 	"internal/arch":            {},
 	"internal/audit":           {"internal/exchange"},
+	"internal/blackbox":        {},
 	"internal/canary":          {},
 	"internal/clientsfile":     {},
 	"internal/config":          {"internal/secret"},
@@ -150,6 +151,9 @@ func TestImports(t *testing.T) {
 		for _, imp := range slices.Concat(p.TestImports, p.XTestImports) {
 			if strings.HasPrefix(imp, "github.com/lestrrat-go/jwx") && name != "internal/token" {
 				t.Errorf("the tests of %s import %s: only internal/token may", name, imp)
+			}
+			if strings.HasPrefix(imp, "gatehouse/") && name == "internal/blackbox" && imp != "gatehouse/internal/redistest" {
+				t.Errorf("the tests of %s import %s: they know gatehouse only from outside", name, imp)
 			}
 		}
 		if p.Doc == "" {
