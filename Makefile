@@ -4,8 +4,11 @@ GO          ?= go
 STATICCHECK ?= honnef.co/go/tools/cmd/staticcheck@v0.8.2
 VERSION     ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 FUZZTIME    ?= 20s
+FUZZ        ?= ^Fuzz
+FUZZPKGS    ?= ./...
+CLIENTS     := internal/blackbox/testdata/clients
 
-.PHONY: build test test-race bench lint fuzz run redis
+.PHONY: build test bench lint fuzz run redis clients strangers
 
 build: ## one static binary, ./gatehouse
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o gatehouse ./cmd/gatehouse
@@ -33,9 +36,16 @@ lint: ## formatting, vet, staticcheck and a tidy go.mod
 	$(GO) run $(STATICCHECK) ./...
 	$(GO) mod tidy -diff
 
-fuzz: ## every fuzz target, FUZZTIME each
-	@for pkg in $$($(GO) list ./...); do \
-	  for target in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz'); do \
+clients: strangers ## OAuth clients of other people get a token and call an API
+	GATEHOUSE_CLIENTS=required $(GO) test -run '^TestClients$$' -count=1 -v ./internal/blackbox
+
+strangers: ## installs those clients, as far as the system's package manager has to
+	sh .ci/clients
+	cd $(CLIENTS) && npm ci --ignore-scripts --no-audit --no-fund
+
+fuzz: ## every fuzz target that FUZZ matches, FUZZTIME each
+	@for pkg in $$($(GO) list $(FUZZPKGS)); do \
+	  for target in $$($(GO) test -list '$(FUZZ)' $$pkg | grep '^Fuzz'); do \
 	    echo "fuzz $$pkg $$target"; \
 	    $(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) $$pkg || exit 1; \
 	  done; \
