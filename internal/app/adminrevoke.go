@@ -9,70 +9,72 @@ import (
 	"gatehouse/authz"
 	"gatehouse/internal/admin"
 	"gatehouse/internal/adminapi"
+	"gatehouse/internal/audit"
 	"gatehouse/internal/config"
 	"gatehouse/internal/revoke"
 )
 
 // revoke is POST /api/v1/revocations.
 func (a *App) revoke(ctx context.Context, q adminapi.RevokeRequest) (adminapi.Revoked, error) {
-	e, err := a.revocation(q)
+	e, jti, err := a.revocation(q)
 	if err != nil {
 		return adminapi.Revoked{}, err
 	}
 	res, err := a.revocations.Revoke(ctx, e)
+	a.record(audit.Event{Action: "revoke", Actor: "api", Outcome: outcome(err), Reason: q.Reason, Detail: e.Kind.String(), Client: q.Client, JTI: jti, Key: q.KID})
 	if err != nil {
 		return adminapi.Revoked{}, &admin.Error{Status: http.StatusServiceUnavailable, Message: "the revocation would not outlive a restart of this node: " + err.Error()}
 	}
 	return adminapi.Revoked{Kind: e.Kind.String(), Local: res.Local, Shared: res.Shared, Applied: res.Applied, Live: res.Live}, nil
 }
 
-// revocation is the entry that a request asks for.
-func (a *App) revocation(q adminapi.RevokeRequest) (revoke.Entry, error) {
+// revocation is the entry that a request asks for, and the jti of the token that it is about, if it is about one.
+func (a *App) revocation(q adminapi.RevokeRequest) (e revoke.Entry, jti string, err error) {
 	snap := a.current.Load()
 	if q.Issuer != "" && q.Issuer != authz.Local && q.Issuer != snap.cfg.Server.Issuer {
-		return revoke.Entry{}, unprocessable("issuer: %q is not known; our own is %q", q.Issuer, authz.Local)
+		return e, "", unprocessable("issuer: %q is not known; our own is %q", q.Issuer, authz.Local)
 	}
 	if q.Named() != 1 {
-		return revoke.Entry{}, unprocessable("name exactly one of token, jti, client, kid and all")
+		return e, "", unprocessable("name exactly one of token, jti, client, kid and all")
 	}
 	if q.JTI == "" && !q.Expires.IsZero() {
-		return revoke.Entry{}, unprocessable("expires goes with jti alone: the rest is kept for as long as a token that it ends may live")
+		return e, "", unprocessable("expires goes with jti alone: the rest is kept for as long as a token that it ends may live")
 	}
-	e := revoke.Entry{Issuer: authz.Local, Reason: q.Reason}
+	e = revoke.Entry{Issuer: authz.Local, Reason: q.Reason}
 	switch {
 	case q.Token != "":
 		return snap.tokenEntry(q)
 	case q.JTI != "":
 		if q.Expires.IsZero() || q.Expires.Unix() <= 0 {
-			return e, unprocessable("jti needs expires, the exp of that token: an entry is kept for as long as the token lives")
+			return e, "", unprocessable("jti needs expires, the exp of that token: an entry is kept for as long as the token lives")
 		}
 		e.Kind, e.ID, e.Expires = revoke.Token, revoke.TokenID(authz.Local, q.JTI), min(q.Expires.Unix(), time.Now().Add(maxLifetime).Unix())
 	case q.Client != "":
 		if !slices.ContainsFunc(snap.cfg.Clients, func(c config.Client) bool { return c.ID == q.Client }) {
-			return e, unprocessable("client: the clients file has no %q, and the tokens of such a client are refused already", q.Client)
+			return e, "", unprocessable("client: the clients file has no %q, and the tokens of such a client are refused already", q.Client)
 		}
 		e.Kind, e.Name = revoke.Client, q.Client
 	case q.KID != "":
 		if snap.ring.Key(q.KID) == nil {
-			return e, unprocessable("kid: there is no key %q, and what it signed is refused already", q.KID)
+			return e, "", unprocessable("kid: there is no key %q, and what it signed is refused already", q.KID)
 		}
 		e.Kind, e.Name = revoke.Key, q.KID
 	default:
 		e.Kind = revoke.All
 	}
-	return e, nil
+	return e, q.JTI, nil
 }
 
 // tokenEntry revokes a whole token. Its signature must verify: else anybody's text would name what to revoke.
-func (s *snapshot) tokenEntry(q adminapi.RevokeRequest) (revoke.Entry, error) {
+func (s *snapshot) tokenEntry(q adminapi.RevokeRequest) (e revoke.Entry, jti string, err error) {
 	p, _, failed := s.verifier.Verify(q.Token, time.Now().Unix())
 	switch {
 	case failed != nil && failed.Reason == authz.StateUnavailable:
-		return revoke.Entry{}, &admin.Error{Status: http.StatusServiceUnavailable, Message: failed.Detail}
+		return e, "", &admin.Error{Status: http.StatusServiceUnavailable, Message: failed.Detail}
 	case failed != nil:
-		return revoke.Entry{}, unprocessable("token: refused already: %s", failed.Detail)
+		return e, "", unprocessable("token: refused already: %s", failed.Detail)
 	case p.TokenID == "":
-		return revoke.Entry{}, unprocessable("token: it has no jti to revoke it by")
+		return e, "", unprocessable("token: it has no jti to revoke it by")
 	}
-	return revoke.Entry{Kind: revoke.Token, ID: revoke.TokenID(p.Issuer, p.TokenID), Expires: p.Expires, Reason: q.Reason}, nil
+	return revoke.Entry{Kind: revoke.Token, ID: revoke.TokenID(p.Issuer, p.TokenID), Expires: p.Expires, Reason: q.Reason}, p.TokenID, nil
 }

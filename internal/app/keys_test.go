@@ -422,6 +422,25 @@ func TestAdminRevocations(t *testing.T) {
 		for _, q := range []adminapi.RotateRequest{{Algorithm: "RS256"}, {PublishBefore: "soon"}, {PublishBefore: "1h", Revoke: true}} {
 			post[adminapi.Error](n, "/api/v1/keys/rotate", q, 422)
 		}
+		post[[]adminapi.Rotation](n, "/api/v1/keys/rotate", adminapi.RotateRequest{}, 200)
+		n.stop()
+		var acts []string
+		for _, l := range s.trail() {
+			if l["kind"] != "admin" || l["action"] == "start" {
+				continue
+			}
+			about := ""
+			for _, name := range []string{"client", "jti", "kid"} {
+				if l[name] != nil {
+					about += " " + name
+				}
+			}
+			acts = append(acts, fmt.Sprint(l["outcome"], " ", l["action"], " ", l["detail"], about))
+		}
+		want := "ok revoke token jti, ok revoke token jti, ok revoke client client, ok revoke key kid, ok revoke all, ok revoke token jti, ok rotate keys ES256 kid"
+		if got := strings.Join(acts, ", "); got != want {
+			t.Errorf("the trail says %s\nwant %s", got, want)
+		}
 	})
 }
 

@@ -25,6 +25,14 @@ func (a *App) record(e audit.Event) {
 	}
 }
 
+// outcome is an act's, by the error that it ended with.
+func outcome(err error) string {
+	if err != nil {
+		return "failed"
+	}
+	return "ok"
+}
+
 func (a *App) recordReload(trigger, summary string, err error) {
 	e := audit.Event{Action: "reload", Actor: trigger, Outcome: "ok", Detail: summary}
 	if err != nil {
