@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"gatehouse/internal/adminclient"
+	"gatehouse/internal/config"
 	"gatehouse/internal/secret"
 )
 
@@ -43,19 +44,16 @@ func (f *adminFlags) client(cmd *cobra.Command) (*adminclient.Client, error) {
 		return adminclient.New(address, token), nil
 	}
 	cfg, err := loader(configPath(cmd))()
-	switch {
-	case err != nil && address == "":
-		return nil, err
-	case err != nil: // it may need no token
-		return adminclient.New(address, token), nil
-	}
-	if address == "" {
-		address = cfg.Admin.Listen
-	}
-	if token.Empty() {
+	if err == nil && token.Empty() {
 		token = cfg.Admin.Token
 	}
-	return adminclient.New(address, token), nil
+	if address == "" {
+		// The file may be broken while the process that loaded it serves on.
+		if address, _, err = config.Addresses(configPath(cmd), config.Options{}); err != nil {
+			return nil, err
+		}
+	}
+	return adminclient.New(address, token), nil // it may need no token
 }
 
 // told gives an error of the admin client its exit code and the next step.
