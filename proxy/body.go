@@ -18,6 +18,8 @@ type inbound struct {
 
 	mu       sync.Mutex
 	released bool // the request is over: its connection is no longer ours
+	asked    bool // something began to read it
+	ended    bool // all of it was read
 	read     int64
 	fault    error       // why reading ended early; nil where it did not
 	trailer  http.Header // of the outgoing request: names announced, values set once the body has ended; nil: none
@@ -48,6 +50,7 @@ func (b *inbound) arm() bool {
 	if b.released {
 		return false
 	}
+	b.asked = true
 	b.c.w.readBy(b.c.route.idle)
 	return true
 }
@@ -58,9 +61,16 @@ func (b *inbound) note(n int, err error) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.read += int64(n)
+	if b.released {
+		return err
+	}
+	if n > 0 || err == io.EOF {
+		b.c.watch.moved()
+	}
 	switch {
-	case err == nil || b.released:
+	case err == nil:
 	case err == io.EOF:
+		b.ended = true
 		b.c.w.readBy(0)
 		for name := range b.trailer {
 			b.trailer[name] = b.c.r.Trailer[name]
@@ -79,6 +89,26 @@ func (b *inbound) failure() error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.fault
+}
+
+// started reports whether any of the body may have been read; false for no body.
+func (b *inbound) started() bool {
+	if b == nil {
+		return false
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.asked
+}
+
+// unfinished reports whether the body, or what is left of it, was not read to its end; false for no body.
+func (b *inbound) unfinished() bool {
+	if b == nil {
+		return false
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return !b.ended
 }
 
 // release ends the use of the client's connection and returns how many bytes came.
@@ -116,8 +146,8 @@ type outbound struct {
 // Read implements io.Reader.
 func (b *outbound) Read(p []byte) (int, error) {
 	if idle := b.c.route.idle; idle > 0 {
-		b.c.watch.Reset(idle)
-		defer b.c.watch.Stop()
+		b.c.watch.wait(idle)
+		defer b.c.watch.pause()
 	}
 	n, err := b.ReadCloser.Read(p)
 	if err != nil && err != io.EOF {

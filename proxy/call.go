@@ -41,7 +41,8 @@ type call struct {
 	// While the request is forwarded.
 	sent     time.Time
 	cancel   context.CancelCauseFunc
-	watch    *time.Timer // cancels what takes too long
+	watch    watch       // cancels what takes too long
+	at       *member     // the endpoint that it is sent to; nil: none
 	answered atomic.Bool // the upstream's response headers are there
 	inbound  *inbound    // nil: no body
 }

@@ -89,6 +89,8 @@ func (c *call) kindOf(err error) string {
 		return "canceled"
 	case errors.Is(err, context.Canceled), errors.Is(err, errTimeout), errors.Is(err, errIdle):
 		return "timeout"
+	case errors.Is(err, errOpen):
+		return "breaker"
 	case errors.As(err, &dns), errors.As(err, &op) && op.Op == "dial":
 		return "dial"
 	case isTLS(err):

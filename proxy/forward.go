@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httputil"
+	"net/url"
 	"sync"
 	"time"
 )
@@ -33,7 +34,8 @@ type roundTripper struct{}
 
 // RoundTrip implements http.RoundTripper.
 func (roundTripper) RoundTrip(out *http.Request) (*http.Response, error) {
-	return callOf(out.Context()).route.up.RoundTrip(out)
+	c := callOf(out.Context())
+	return c.route.up.roundTrip(c, out)
 }
 
 var buffers pool
@@ -55,7 +57,8 @@ func (p *pool) Get() []byte {
 func (p *pool) Put(b []byte) { p.Pool.Put((*[bufferSize]byte)(b)) }
 
 // forward sends the request to the upstream and copies the response back. The route's timeout runs until the response
-// headers; from then on the idle timeout runs between the bytes of the body.
+// headers, for as long as no byte of the request's body moves; from then on the idle timeout runs between the bytes of
+// either body.
 func (c *call) forward() {
 	ctx, cancel := context.WithCancelCause(context.WithValue(c.r.Context(), callKey{}, c))
 	defer cancel(nil)
@@ -68,8 +71,9 @@ func (c *call) forward() {
 		in.Body = c.inbound
 	}
 	c.sent = time.Now()
-	c.watch = time.AfterFunc(c.route.timeout, c.tooSlow)
-	defer c.watch.Stop()
+	c.watch.begin(c.route.timeout, c.tooSlow)
+	defer c.watch.pause()
+	defer c.release()
 	c.gw.proxy.ServeHTTP(&c.w, in)
 }
 
@@ -104,19 +108,18 @@ func (c *call) rewrite(pr *httputil.ProxyRequest) {
 		out.Host = pr.In.Host
 	}
 	c.inbound.announceTrailers(out)
-	c.setURL(out)
+	onlyIfIdempotent(out)
 }
 
-// setURL puts the path and query on the wire as they were received. Opaque is written as it is, but for a leading "//",
-// which it would make the start of an authority.
-func (c *call) setURL(out *http.Request) {
-	up := c.route.API.Upstream
-	u := out.URL
-	u.Scheme, u.Host, u.User = up.Scheme, up.Host, nil
-	u.Opaque, u.Path, u.RawPath = c.upstreamPath, "", ""
-	if len(c.upstreamPath) > 1 && c.upstreamPath[1] == '/' {
-		u.Path, _ = unescape(c.upstreamPath)
-		u.Opaque, u.RawPath = "", c.upstreamPath
+// setURL puts the path and query on the wire as they were received, below the endpoint's base path. Opaque is written as
+// it is, but for a leading "//", which it would make the start of an authority.
+func (c *call) setURL(u *url.URL, to *member) {
+	path := to.base + c.upstreamPath
+	u.Scheme, u.Host, u.User = to.url.Scheme, to.url.Host, nil
+	u.Opaque, u.Path, u.RawPath = path, "", ""
+	if len(path) > 1 && path[1] == '/' {
+		u.Path, _ = unescape(path)
+		u.Opaque, u.RawPath = "", path
 	}
 	u.RawQuery, u.ForceQuery = "", c.target.query == "?"
 	if c.target.query != "" {
@@ -133,7 +136,7 @@ func (c *call) respond(res *http.Response) error {
 		return errStatus // 1xx is not the response, and to write a code below 100 panics
 	}
 	c.answered.Store(true)
-	c.watch.Stop()
+	c.watch.pause()
 	c.rec.Upstream = time.Since(c.sent)
 	c.stamp(res.Header)
 	res.Body = &outbound{ReadCloser: res.Body, c: c}

@@ -11,8 +11,10 @@
 package proxy
 
 import (
+	"context"
 	"net/http"
 	"net/http/httputil"
+	"sync/atomic"
 
 	"gatehouse/internal/exchange"
 )
@@ -22,43 +24,35 @@ import (
 type Gateway struct {
 	o         Options
 	tables    *tables
-	upstreams map[string]*upstream // by scheme and host
+	upstreams map[*API]*upstream
+	endpoints map[endpointKey]*endpoint // those of all upstreams
+	stop      atomic.Pointer[context.CancelFunc]
 	proxy     *httputil.ReverseProxy
 }
 
 // New builds the route tables and takes over the upstream connections of o.Previous. Routes that overlap without one
-// being more specific, two routes for one method and path, and options that could not serve are errors. Once a Gateway is
-// no longer used, Retire it.
+// being more specific, two routes for one method and path, and options that could not serve are errors. Start it when it
+// begins to serve, and Retire it once it is no longer used.
 func New(o Options) (*Gateway, error) {
 	if err := o.check(); err != nil {
 		return nil, err
 	}
 	o.setDefaults()
-	g := &Gateway{o: o, upstreams: map[string]*upstream{}}
+	g := &Gateway{o: o, upstreams: map[*API]*upstream{}, endpoints: map[endpointKey]*endpoint{}}
 	g.proxy = newReverseProxy(o.Log)
 	var routes []*served
 	for _, rt := range o.Routes {
-		routes = append(routes, newServed(rt, g.upstreamOf(rt.API.Upstream), o.IdleTimeout))
+		routes = append(routes, newServed(rt, g.upstreamOf(rt.API), o.IdleTimeout))
 	}
 	var err error
 	if g.tables, err = newTables(&o, routes); err != nil {
 		return nil, err
 	}
-	for _, up := range g.upstreams {
-		up.holders.Add(1)
+	for _, e := range g.endpoints {
+		e.holders.Add(1)
 	}
 	g.o.Previous = nil // or every Gateway there ever was would stay in memory
 	return g, nil
-}
-
-// Retire closes the idle connections to upstreams that no newer Gateway has taken over. Requests in flight end as they
-// began. Call it once.
-func (g *Gateway) Retire() {
-	for _, up := range g.upstreams {
-		if up.holders.Add(-1) == 0 {
-			up.transport.Load().CloseIdleConnections()
-		}
-	}
 }
 
 // ServeHTTP implements http.Handler. Whatever happens, the request's record is finished exactly once.

@@ -48,8 +48,15 @@ type API struct {
 	Hosts []string
 	// StripPrefix is cut from the path before it goes to the upstream; "" cuts nothing.
 	StripPrefix string
-	// Upstream is http or https, with a host; its path is put in front.
-	Upstream *url.URL
+	// Upstream is the one server of the API, or Upstreams are several.
+	Upstream  *url.URL
+	Upstreams []Endpoint
+	Balance   Balance
+	Protocol  Protocol
+	TLS       *UpstreamTLS // nil: the system's roots, no client certificate
+	Health    *Health      // nil: no active checks
+	Breaker   *Breaker     // nil: none
+	Retry     *Retry       // nil: every request is sent once
 	// KeepHost forwards the client's Host instead of the upstream's.
 	KeepHost bool
 }
@@ -135,12 +142,11 @@ func (o *Options) check() error {
 }
 
 func (o *Options) checkRoute(rt *Route) error {
-	if rt.API == nil || rt.API.Upstream == nil {
+	if rt.API == nil {
 		return errors.New("it needs an API with an upstream")
 	}
-	up := rt.API.Upstream
-	if up.Scheme != "http" && up.Scheme != "https" || up.Host == "" || up.RawQuery != "" {
-		return fmt.Errorf("upstream %q: wanted http or https, a host and no query", up.Redacted())
+	if err := rt.API.checkUpstream(); err != nil {
+		return err
 	}
 	if !rt.Public && (o.Verifier == nil || o.Revocations == nil || o.Clients == nil) {
 		return errors.New("it checks tokens, which needs a verifier, revocations and clients")

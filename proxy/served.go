@@ -13,7 +13,6 @@ type served struct {
 	*Route
 	up       *upstream
 	charging charging
-	base     string // the upstream's base path, escaped, without a trailing slash
 	prefix   string // API.StripPrefix without a trailing slash
 	timeout  time.Duration
 	idle     time.Duration // between bytes of a body; 0: no limit
@@ -21,7 +20,7 @@ type served struct {
 
 func newServed(rt *Route, up *upstream, idle time.Duration) *served {
 	s := &served{Route: rt, up: up, charging: newCharging(rt), timeout: rt.Timeout, idle: idle,
-		base: strings.TrimSuffix(rt.API.Upstream.EscapedPath(), "/"), prefix: strings.TrimSuffix(rt.API.StripPrefix, "/")}
+		prefix: strings.TrimSuffix(rt.API.StripPrefix, "/")}
 	if s.timeout <= 0 {
 		s.timeout = defaultTimeout
 	}
@@ -31,8 +30,8 @@ func newServed(rt *Route, up *upstream, idle time.Duration) *served {
 	return s
 }
 
-// upstreamPath is the path that the upstream gets: what was received, byte for byte, with the API's prefix cut off and
-// the upstream's base path put in front. The prefix is whole segments, in whatever encoding they came; ok is false where
+// upstreamPath is the path that the upstream gets below its base path: what was received, byte for byte, with the API's
+// prefix cut off. The prefix is whole segments, in whatever encoding they came; ok is false where
 // they are others. What is left empty is "/".
 func (s *served) upstreamPath(raw string) (path string, ok bool) {
 	rest := raw
@@ -50,5 +49,5 @@ func (s *served) upstreamPath(raw string) (path string, ok bool) {
 	if rest == "" {
 		rest = "/"
 	}
-	return s.base + rest, true
+	return rest, true
 }

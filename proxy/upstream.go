@@ -1,120 +1,244 @@
 package proxy
 
 import (
+	"bytes"
 	"context"
-	"net"
-	"net/http"
-	"net/netip"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
 	"net/url"
 	"slices"
+	"strings"
 	"sync/atomic"
-	"time"
 )
 
+// Endpoint is one of the servers behind an API.
+type Endpoint struct {
+	// URL is http or https, with a host and no query; its path is put in front.
+	URL *url.URL
+	// Weight is the endpoint's share beside the others'. Zero means 1.
+	Weight int
+}
+
+// Protocol is what a server behind an API is spoken to in. The zero value is HTTP/1.1.
+type Protocol uint8
+
+// The protocols. HTTP2 takes an https endpoint that negotiates it; H2C is HTTP/2 without TLS, by prior knowledge.
 const (
-	dialTimeout = 3 * time.Second
-	tlsTimeout  = 5 * time.Second
-	// upstreamIdle is how long an unused connection is kept: less than servers commonly do, so that we are the one to close.
-	upstreamIdle = 30 * time.Second
-	// maxIdlePerHost keeps the connections of a busy gateway, instead of the two that are net/http's default.
-	maxIdlePerHost    = 1024
-	maxResponseHeader = 64 << 10
-	// lookupEvery and lookupTimeout bound how long a changed DNS name goes unnoticed.
-	lookupEvery   = 10 * time.Second
-	lookupTimeout = 5 * time.Second
+	HTTP1 Protocol = iota
+	HTTP2
+	H2C
 )
 
-// upstream is one server behind the gateway, with its connections. Gateways share it from one reload to the next.
+// UpstreamTLS is how an https endpoint is verified, and what it is shown. The zero value verifies by the system's roots,
+// for the host of the URL; there is no way not to verify.
+type UpstreamTLS struct {
+	Roots       *x509.CertPool   // nil: the system's
+	Certificate *tls.Certificate // shown where the server asks for one; nil: none
+	ServerName  string           // what the server's certificate must be for, and SNI; "": the URL's host
+}
+
+// same reports whether connections made under t are as good as those made under o.
+func (t *UpstreamTLS) same(o *UpstreamTLS) bool {
+	if t == nil || o == nil {
+		return t == o
+	}
+	return t.ServerName == o.ServerName && t.Roots.Equal(o.Roots) && slices.EqualFunc(chain(t.Certificate), chain(o.Certificate), bytes.Equal)
+}
+
+func chain(c *tls.Certificate) [][]byte {
+	if c == nil {
+		return nil
+	}
+	return c.Certificate
+}
+
+// upstream is what stands behind one API: its endpoints, and how requests are spread over them. Each Gateway has its own;
+// the endpoints, with their connections and what was learnt of them, pass from one Gateway to the next.
 type upstream struct {
-	host      string // a DNS name to be followed; "" for an address
-	transport atomic.Pointer[http.Transport]
-	holders   atomic.Int32 // Gateways that use it
+	api     *API
+	members []*member
+	round   []*member // one turn of round robin: each member as often as its weight says, spread evenly
 
-	lookup  func(ctx context.Context, host string) ([]netip.Addr, error)
-	next    atomic.Int64                 // when to look the name up again, in Unix nanoseconds
-	known   atomic.Pointer[[]netip.Addr] // what it was found to be last; only the one that looks up writes
-	looking atomic.Bool
+	turn   atomic.Uint64 // how many requests round robin has placed
+	detour atomic.Uint64 // and how many of them not where it was their turn
+	budget budget
 }
 
-// upstreamOf returns the upstream of a URL: this Gateway's, the previous one's, or a new one.
-func (g *Gateway) upstreamOf(u *url.URL) *upstream {
-	key := u.Scheme + "://" + u.Host
-	up := g.upstreams[key]
-	if up == nil && g.o.Previous != nil {
-		up = g.o.Previous.upstreams[key]
+// member is an endpoint with what this Gateway's configuration says of it.
+type member struct {
+	*endpoint
+	weight int
+	health *healthCheck // nil: not asked
+}
+
+// checkUpstream refuses what could not be forwarded to.
+func (api *API) checkUpstream() error {
+	list := api.endpoints()
+	if len(list) == 0 || api.Upstream != nil && len(api.Upstreams) > 0 {
+		return errors.New("it needs an API with an upstream, or with upstreams")
 	}
-	if up == nil {
-		up = newUpstream(u.Hostname())
+	for _, e := range list {
+		u := e.URL
+		switch {
+		case u == nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.RawQuery != "":
+			return fmt.Errorf("upstream %q: wanted http or https, a host and no query", redacted(u))
+		case api.Protocol == HTTP2 && u.Scheme != "https":
+			return fmt.Errorf("upstream %q: HTTP/2 takes https; without TLS it is h2c", redacted(u))
+		case api.Protocol == H2C && u.Scheme != "http":
+			return fmt.Errorf("upstream %q: h2c takes http", redacted(u))
+		case e.Weight < 0:
+			return fmt.Errorf("upstream %q: the weight %d is negative", redacted(u), e.Weight)
+		}
 	}
-	g.upstreams[key] = up
+	return nil
+}
+
+func redacted(u *url.URL) string {
+	if u == nil {
+		return ""
+	}
+	return u.Redacted()
+}
+
+// endpoints are those of Upstreams, or the one of Upstream.
+func (api *API) endpoints() []Endpoint {
+	if len(api.Upstreams) == 0 && api.Upstream != nil {
+		return []Endpoint{{URL: api.Upstream}}
+	}
+	return api.Upstreams
+}
+
+// upstreamOf returns the upstream of an API: the one that another of its routes has got, or a new one over the endpoints
+// that the previous Gateway knows, and new ones.
+func (g *Gateway) upstreamOf(api *API) *upstream {
+	if up := g.upstreams[api]; up != nil {
+		return up
+	}
+	up := &upstream{api: api}
+	up.budget.open()
+	for _, e := range api.endpoints() {
+		m := &member{endpoint: g.endpointOf(api, e.URL), weight: max(e.Weight, 1)}
+		if api.Health != nil {
+			m.health = newHealthCheck(api.Health, m.endpoint, g.o.Previous.member(api, m.endpoint))
+		}
+		up.members = append(up.members, m)
+	}
+	up.round = spread(up.members)
+	g.upstreams[api] = up
 	return up
 }
 
-func newUpstream(host string) *upstream {
-	up := &upstream{lookup: lookupIP}
-	if _, err := netip.ParseAddr(host); err != nil {
-		up.host = host
+// endpointOf is the previous Gateway's endpoint where nothing that its connections depend on has changed.
+func (g *Gateway) endpointOf(api *API, u *url.URL) *endpoint {
+	key := endpointKey{api: api.Name, url: strings.TrimSuffix(u.String(), "/"), protocol: api.Protocol}
+	known := g.endpoints[key]
+	if known == nil && g.o.Previous != nil {
+		known = g.o.Previous.endpoints[key]
 	}
-	up.transport.Store(newTransport())
-	return up
-}
-
-func lookupIP(ctx context.Context, host string) ([]netip.Addr, error) {
-	return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
-}
-
-// newTransport takes no proxy from the environment, follows nothing, and passes bodies as they are. How long an answer
-// may take is the route's to say, so that there is no ResponseHeaderTimeout; how many connections there are is bounded by
-// the requests that come in.
-func newTransport() *http.Transport {
-	protocols := new(http.Protocols)
-	protocols.SetHTTP1(true)
-	return &http.Transport{
-		DialContext:            (&net.Dialer{Timeout: dialTimeout}).DialContext,
-		TLSHandshakeTimeout:    tlsTimeout,
-		IdleConnTimeout:        upstreamIdle,
-		ExpectContinueTimeout:  time.Second,
-		MaxIdleConnsPerHost:    maxIdlePerHost,
-		MaxResponseHeaderBytes: maxResponseHeader,
-		DisableCompression:     true,
-		Protocols:              protocols,
+	if known == nil || !known.tls.same(api.TLS) {
+		known = newEndpoint(key, u, api.TLS, g.o.Log)
 	}
+	g.endpoints[key] = known
+	return known
 }
 
-// RoundTrip implements http.RoundTripper.
-func (up *upstream) RoundTrip(r *http.Request) (*http.Response, error) {
-	if up.host != "" {
-		up.follow(time.Now())
+// member is what g knows of an endpoint of the API with that name; nil where g is nil or does not know it.
+func (g *Gateway) member(api *API, e *endpoint) *member {
+	if g == nil {
+		return nil
 	}
-	return up.transport.Load().RoundTrip(r)
+	for other, up := range g.upstreams {
+		if other.Name != api.Name {
+			continue
+		}
+		for _, m := range up.members {
+			if m.endpoint == e {
+				return m
+			}
+		}
+	}
+	return nil
 }
 
-// follow looks the name up again where that is due, beside the requests and one at a time.
-func (up *upstream) follow(now time.Time) {
-	if now.UnixNano() < up.next.Load() || !up.looking.CompareAndSwap(false, true) {
+// Start begins the active health checks. They end with Retire. Call it once, when the Gateway begins to serve.
+func (g *Gateway) Start() {
+	ctx, stop := context.WithCancel(context.Background())
+	if !g.stop.CompareAndSwap(nil, &stop) {
+		stop()
 		return
 	}
-	up.next.Store(now.Add(lookupEvery).UnixNano())
-	go func() {
-		defer up.looking.Store(false)
-		up.refresh()
-	}()
+	for _, up := range g.upstreams {
+		for _, m := range up.members {
+			if m.health != nil {
+				go m.health.run(ctx, m.endpoint)
+			}
+		}
+	}
 }
 
-// refresh starts with new connections where an address that the name had is gone. Requests in flight end on the old
-// ones. A lookup that fails changes nothing: the next dial has its own.
-func (up *upstream) refresh() {
-	ctx, cancel := context.WithTimeout(context.Background(), lookupTimeout)
-	defer cancel()
-	found, err := up.lookup(ctx, up.host)
-	if err != nil {
-		return
+// Retire ends the health checks, and closes the idle connections to endpoints that no newer Gateway has taken over.
+// Requests in flight end as they began. Call it once.
+func (g *Gateway) Retire() {
+	if stop := g.stop.Load(); stop != nil {
+		(*stop)()
 	}
-	before := up.known.Swap(&found)
-	if before == nil {
-		return
-	}
-	if slices.ContainsFunc(*before, func(a netip.Addr) bool { return !slices.Contains(found, a) }) {
-		up.transport.Swap(newTransport()).CloseIdleConnections()
+	for _, e := range g.endpoints {
+		if e.holders.Add(-1) == 0 {
+			e.close()
+		}
 	}
 }
+
+// EndpointStatus is what the gateway knows of one server behind an API.
+type EndpointStatus struct {
+	API, URL string
+	Weight   int
+	// Up is false where the server can't be connected to, or fails its health checks. Where none is up, all are tried.
+	Up bool
+	// Why says in words why it is not up; "" where it is.
+	Why string
+	// Breaker is "closed", "half_open" or "open"; "" without one.
+	Breaker string
+	// InFlight counts the requests that are there now, WebSockets included.
+	InFlight int64
+	// Requests, Failures and Retried are totals: what was sent there, what failed there (no answer, or 502, 503, 504), and
+	// what of that was sent again.
+	Requests, Failures, Retried int64
+}
+
+// Endpoints lists the servers behind all APIs, by API and URL.
+func (g *Gateway) Endpoints() []EndpointStatus {
+	var list []EndpointStatus
+	for api, up := range g.upstreams {
+		for _, m := range up.members {
+			list = append(list, m.status(api))
+		}
+	}
+	slices.SortFunc(list, func(a, b EndpointStatus) int {
+		if c := strings.Compare(a.API, b.API); c != 0 {
+			return c
+		}
+		return strings.Compare(a.URL, b.URL)
+	})
+	return slices.CompactFunc(list, func(a, b EndpointStatus) bool { return a.API == b.API && a.URL == b.URL })
+}
+
+func (m *member) status(api *API) EndpointStatus {
+	s := EndpointStatus{API: api.Name, URL: m.key.url, Weight: m.weight, Up: m.up(), InFlight: m.inFlight.Load(),
+		Requests: m.requests.Load(), Failures: m.failures.Load(), Retried: m.retried.Load()}
+	switch {
+	case m.ejected.Load():
+		s.Why = "it can't be connected to"
+	case !s.Up:
+		s.Why = "it fails its health checks"
+	}
+	if api.Breaker != nil {
+		s.Breaker = m.breaker.state(monotonic())
+	}
+	return s
+}
+
+// up reports whether requests should go there while there is another choice.
+func (m *member) up() bool { return !m.ejected.Load() && (m.health == nil || !m.health.sick.Load()) }

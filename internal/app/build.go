@@ -102,8 +102,12 @@ func (a *App) build(ctx context.Context, cfg *config.Config, prev *snapshot) (_ 
 	if err != nil {
 		return nil, err
 	}
+	routes, err := routes(cfg)
+	if err != nil {
+		return nil, err
+	}
 	o := proxy.Options{
-		Routes: routes(cfg), Own: endpoint.Endpoints(), PublicURL: cfg.Server.PublicURL,
+		Routes: routes, Own: endpoint.Endpoints(), PublicURL: cfg.Server.PublicURL,
 		Verifier: verifier, Revocations: revocations{a.revocations}, Clients: registry, Limiter: a.limiter,
 		Sinks:          append([]exchange.Sink{a.metrics, exchange.AccessLog{Log: a.log}, a.quotas, a.audit}, a.opts.Sinks...),
 		TrustedProxies: cfg.Server.TrustedProxies, IdleTimeout: cfg.Server.IdleTimeout, Log: a.log, Now: time.Now,
@@ -154,15 +158,18 @@ func clients(cfg *config.Config, keys *clientKeys) []tokenep.Client {
 	return list
 }
 
-func routes(cfg *config.Config) []*proxy.Route {
+func routes(cfg *config.Config) ([]*proxy.Route, error) {
 	var list []*proxy.Route
 	for _, c := range cfg.APIs {
-		api := &proxy.API{Name: c.Name, Hosts: c.Hosts, StripPrefix: c.StripPrefix, Upstream: c.Upstream, KeepHost: c.KeepHost}
+		api, err := api(c)
+		if err != nil {
+			return nil, err
+		}
 		for _, r := range c.Routes {
 			list = append(list, route(api, c, r))
 		}
 	}
-	return list
+	return list, nil
 }
 
 func route(api *proxy.API, c config.API, r config.Route) *proxy.Route {

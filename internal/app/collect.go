@@ -51,7 +51,7 @@ var (
 )
 
 // collectors are registered once, at start.
-func collectors(a *App) []prometheus.Collector { return []prometheus.Collector{stats{a}} }
+func collectors(a *App) []prometheus.Collector { return []prometheus.Collector{stats{a}, endpoints{a}} }
 
 // Describe implements prometheus.Collector.
 func (s stats) Describe(ch chan<- *prometheus.Desc) {

@@ -76,6 +76,7 @@ func (a *App) prepare(old *snapshot) (*snapshot, error) {
 func (a *App) install(s *snapshot, trigger string) {
 	a.metrics.SetRoutes(series(s.cfg))
 	a.current.Store(s)
+	s.gateway.Start()
 	a.metrics.Loaded(trigger, short(s.cfg.Hash), s.loaded)
 	for _, w := range s.cfg.Warnings {
 		a.log.Warn("configuration", "file", w.File, "line", w.Line, "col", w.Col, "warning", w.Message)

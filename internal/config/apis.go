@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"net/netip"
+	"net/url"
 	"slices"
 	"sync"
 )
@@ -26,7 +27,7 @@ func (r *reader) buildAPIs(c *Config, raw *rawConfig, apis []entry[*rawAPI]) {
 				audiences[e.v.audience.v] = e
 			}
 		}
-		r.checkUpstream(e.v, raw, c, ours)
+		r.checkUpstreams(e.v, raw, c, ours)
 		c.APIs = append(c.APIs, r.buildAPI(e, c, defaults))
 	}
 	var public val[publicURL]
@@ -36,11 +37,11 @@ func (r *reader) buildAPIs(c *Config, raw *rawConfig, apis []entry[*rawAPI]) {
 	r.routeTables(plain, public)
 }
 
-func (r *reader) checkUpstream(a *rawAPI, raw *rawConfig, c *Config, ours func() []netip.Addr) {
-	if !a.upstream.set || raw.server.v == nil {
+func (r *reader) checkUpstream(u val[*url.URL], raw *rawConfig, c *Config, ours func() []netip.Addr) {
+	if !u.set || raw.server.v == nil {
 		return
 	}
-	to := urlEndpoint(a.upstream.v)
+	to := urlEndpoint(u.v)
 	own := []struct {
 		key  string
 		addr string
@@ -57,14 +58,14 @@ func (r *reader) checkUpstream(a *rawAPI, raw *rawConfig, c *Config, ours func()
 		if l.at.Node != nil {
 			where = l.at.ref()
 		}
-		r.fail(a.upstream.at, "is this gateway's own address (%s, %s) — name the API's", l.key, where)
+		r.fail(u.at, "is this gateway's own address (%s, %s) — name the API's", l.key, where)
 		return
 	}
-	if a.upstream.v.Scheme == "http" && !to.loopback() {
-		r.warn(a.upstream.at, "requests and identity headers cross the network unencrypted — use https, or a network that you trust")
+	if u.v.Scheme == "http" && !to.loopback() {
+		r.warn(u.at, "requests and identity headers cross the network unencrypted — use https, or a network that you trust")
 	}
 	if public := raw.server.v.publicURL; public.set && to == urlEndpoint(public.v.url) {
-		r.warn(a.upstream.at, "is the host of server.public_url (%s): where that leads back here, requests go in circles", public.at.ref())
+		r.warn(u.at, "is the host of server.public_url (%s): where that leads back here, requests go in circles", public.at.ref())
 	}
 }
 
@@ -82,7 +83,6 @@ func (r *reader) buildAPI(e entry[*rawAPI], c *Config, defaults *rawDefaults) AP
 		Name:         e.name,
 		Pos:          e.key.pos(),
 		Audience:     a.audience.v,
-		Upstream:     a.upstream.v,
 		Scopes:       make(map[string]string),
 		Algorithm:    a.algorithm.or(c.Tokens.Algorithm),
 		TTL:          a.ttl.or(c.Tokens.TTL),
@@ -97,6 +97,7 @@ func (r *reader) buildAPI(e entry[*rawAPI], c *Config, defaults *rawDefaults) AP
 		Timeout:      inherited(a.timeout, defaults.timeout).or(defaultTimeout),
 		MaxBody:      inherited(a.maxBody, defaults.maxBody).or(defaultMaxBody),
 	}
+	r.buildUpstreams(e, &out, defaults)
 	for _, s := range a.scopes.v {
 		out.Scopes[s.name] = s.v
 	}

@@ -120,7 +120,13 @@ type API struct {
 	Name              string
 	Pos               Pos
 	Audience          string
-	Upstream          *url.URL
+	Upstreams         []Upstream        // one or more
+	Balance           string            // round_robin | least_requests
+	UpstreamTLS       *UpstreamTLS      // nil: the system's roots, no client certificate
+	UpstreamProtocol  string            // http1 | http2 | h2c
+	Health            *Health           // nil: no active checks
+	Breaker           *Breaker          // nil: none
+	Retry             *Retry            // nil: every request is sent once
 	Scopes            map[string]string // scope → description
 	Algorithm         string
 	TTL               time.Duration
@@ -137,6 +143,39 @@ type API struct {
 	KeepAuthorization bool // the API's forward.authorization; with Observe the default is true
 	KeepHost          bool
 	Routes            []Route // in the order of the file
+}
+
+// Upstream is one of the servers behind an API.
+type Upstream struct {
+	URL    *url.URL
+	Weight int
+}
+
+// UpstreamTLS is upstream_tls with the content of its files, in PEM.
+type UpstreamTLS struct {
+	CA          []byte // nil: the system's roots
+	Certificate []byte // nil: none is shown
+	Key         secret.Text
+	ServerName  string // "": the host of the URL
+}
+
+// Health is the active check of each upstream.
+type Health struct {
+	Path                         string
+	Interval, Timeout            time.Duration
+	HealthyAfter, UnhealthyAfter int // checks in a row that change the verdict
+}
+
+// Breaker is how many failures in a row stop requests to an upstream, and for how long.
+type Breaker struct {
+	Failures int
+	OpenFor  time.Duration
+}
+
+// Retry is how often a request is sent in all, and after which failures: connect, reset, 502, 503, 504.
+type Retry struct {
+	Attempts int
+	On       []string
 }
 
 // RateLimit is one limit of an API or a route.

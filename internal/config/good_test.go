@@ -72,7 +72,11 @@ func TestFull(t *testing.T) {
 		Log:        Log{Level: "debug", Format: "text"},
 		APIs: []API{
 			{
-				Name: "orders", Pos: pos("config.yaml", 40, 3), Audience: "https://api.example/orders", Upstream: mustURL("https://orders.internal:8443/v1"),
+				Name: "orders", Pos: pos("config.yaml", 42, 3), Audience: "https://api.example/orders",
+				Upstreams: []Upstream{{mustURL("https://orders.internal:8443/v1"), 3}, {mustURL("https://orders2.internal"), 1}}, Balance: "least_requests",
+				UpstreamTLS: &UpstreamTLS{CA: []byte(readArchive(t, "testdata/good/full.txt").sections["ca.pem"]), ServerName: "orders.internal"}, UpstreamProtocol: "http2",
+				Health:  &Health{Path: "/healthz?full=1", Interval: time.Second, Timeout: 500 * time.Millisecond, HealthyAfter: 1, UnhealthyAfter: 4},
+				Breaker: &Breaker{Failures: 3, OpenFor: 2 * time.Second}, Retry: &Retry{Attempts: 3, On: []string{"connect", "502"}},
 				Scopes: map[string]string{"orders:read": "Read", "orders:write": ""}, Algorithm: "PS256", TTL: time.Minute,
 				Dialect: "auth0", NarrowScopes: true, Issuers: []string{"local"}, Observe: true,
 				Revocation: Revocation{MaxStaleness: 30 * time.Second, AllowStale: false},
@@ -84,7 +88,7 @@ func TestFull(t *testing.T) {
 				Timeout: 3 * time.Second, MaxBody: 2 << 20, KeepAuthorization: false, KeepHost: true,
 				Routes: []Route{
 					{
-						Pos: pos("config.yaml", 63, 16), Match: "GET /o/{id}", Method: "GET", Pattern: "/o/{id}", Auth: "scopes",
+						Pos: pos("config.yaml", 74, 16), Match: "GET /o/{id}", Method: "GET", Pattern: "/o/{id}", Auth: "scopes",
 						All: []string{"orders:read"}, Any: [][]string{{"orders:write"}, {"orders:read", "orders:write"}},
 						Timeout: 4 * time.Second, MaxBody: 1024, Cost: 2, Streaming: true, AllowPath: []string{"slash", "double_slash"},
 						RateLimits: []RateLimit{
@@ -93,14 +97,16 @@ func TestFull(t *testing.T) {
 						},
 					},
 					{
-						Pos: pos("config.yaml", 75, 16), Match: "/o", Pattern: "/o", Auth: "public", Observe: true, Cost: 0,
+						Pos: pos("config.yaml", 86, 16), Match: "/o", Pattern: "/o", Auth: "public", Observe: true, Cost: 0,
 						Timeout: 3 * time.Second, MaxBody: 2 << 20, KeepAuthorization: true,
 						RateLimits: []RateLimit{{Name: "orders /o", Requests: 1, Per: time.Second, Burst: 1, By: "ip", OnError: "local"}},
 					},
 				},
 			},
 			{
-				Name: "users", Pos: pos("apis.d/users.yml", 2, 3), Audience: "users", Upstream: mustURL("http://127.0.0.1:9002"), Scopes: map[string]string{},
+				Name: "users", Pos: pos("apis.d/users.yml", 2, 3), Audience: "users", Upstreams: []Upstream{{mustURL("http://127.0.0.1:9002"), 1}}, Balance: "round_robin",
+				UpstreamProtocol: "http1", Health: &Health{Path: "/up", Interval: 5 * time.Second, Timeout: 2 * time.Second, HealthyAfter: 2, UnhealthyAfter: 3},
+				Retry: &Retry{Attempts: 2, On: []string{"reset", "503", "504"}}, Scopes: map[string]string{},
 				Algorithm: "EdDSA", TTL: 5 * time.Minute, Dialect: "rfc9068", Issuers: []string{"local"},
 				Revocation: Revocation{MaxStaleness: time.Minute, AllowStale: false},
 				RateLimits: []RateLimit{{Name: "users", Requests: 7, Per: time.Second, Burst: 7, By: "client", OnError: "local"}},
@@ -194,7 +200,8 @@ func TestMinimal(t *testing.T) {
 	a := c.APIs[0]
 	if a.Algorithm != "ES256" || a.TTL != 10*time.Minute || a.Dialect != "rfc9068" || a.NarrowScopes || a.Observe || a.KeepAuthorization || a.KeepHost ||
 		!slices.Equal(a.Issuers, []string{"local"}) || a.Revocation != c.Revocation || a.Hosts != nil || a.RateLimits != nil ||
-		a.Timeout != 30*time.Second || a.MaxBody != 10<<20 {
+		a.Timeout != 30*time.Second || a.MaxBody != 10<<20 || len(a.Upstreams) != 1 || a.Balance != "round_robin" || a.UpstreamProtocol != "http1" ||
+		a.UpstreamTLS != nil || a.Health != nil || a.Breaker != nil || a.Retry != nil {
 		t.Errorf("API %+v", a)
 	}
 	if r := a.Routes[0]; r.Cost != 1 || r.Timeout != 30*time.Second || r.MaxBody != 10<<20 || r.KeepAuthorization || r.Observe || r.Streaming {
@@ -259,15 +266,19 @@ func TestDefaultsSwitchedOff(t *testing.T) {
 	for _, a := range c.APIs {
 		byName[a.Name] = a
 	}
-	if a := byName["takes"]; len(a.RateLimits) != 1 || a.RateLimits[0].Name != "takes" || a.Timeout != 5*time.Second || a.MaxBody != 1024 || !a.KeepHost || !a.KeepAuthorization {
+	if a := byName["takes"]; len(a.RateLimits) != 1 || a.RateLimits[0].Name != "takes" || a.Timeout != 5*time.Second || a.MaxBody != 1024 || !a.KeepHost || !a.KeepAuthorization ||
+		a.Health == nil || a.Health.Path != "/up" || a.Retry == nil || a.Retry.Attempts != 3 {
 		t.Errorf("takes: %+v", a)
 	}
 	for _, name := range []string{"null", "empty"} {
-		if a := byName[name]; len(a.RateLimits) != 0 || a.Timeout != 30*time.Second || a.MaxBody != 10<<20 || a.KeepHost || a.KeepAuthorization {
+		if a := byName[name]; len(a.RateLimits) != 0 || a.Timeout != 30*time.Second || a.MaxBody != 10<<20 || a.KeepHost || a.KeepAuthorization ||
+			(a.Health != nil) != (name == "empty") || (a.Retry != nil) != (name == "empty") {
 			t.Errorf("%s: %+v", name, a)
 		}
 	}
-	if a := byName["own"]; a.RateLimits[0].Requests != 2 || a.RateLimits[0].Burst != 2 || a.KeepHost || !a.KeepAuthorization {
+	if a := byName["own"]; a.RateLimits[0].Requests != 2 || a.RateLimits[0].Burst != 2 || a.KeepHost || !a.KeepAuthorization ||
+		*a.Health != (Health{"/healthz", time.Second, 2 * time.Second, 2, 3}) || a.Retry.Attempts != 2 || !slices.Equal(a.Retry.On, []string{"connect"}) ||
+		*a.Breaker != (Breaker{5, 10 * time.Second}) {
 		t.Errorf("own: %+v", a)
 	}
 }
@@ -306,7 +317,7 @@ func TestExpansion(t *testing.T) {
 	t.Parallel()
 	c, _ := loadGood(t, "expansion")
 	a := c.APIs[0]
-	if a.Upstream.String() != "http://127.0.0.1:9009" || a.RateLimits[0].Requests != 12 || a.Scopes["a"] != "costs $5, ${NO} $x and ${PRICE}" ||
+	if a.Upstreams[0].URL.String() != "http://127.0.0.1:9009" || a.RateLimits[0].Requests != 12 || a.Scopes["a"] != "costs $5, ${NO} $x and ${PRICE}" ||
 		c.Log.Level != "warn" || !c.Admin.Pprof || a.Timeout != 7*time.Second {
 		t.Errorf("got %+v %+v %+v", c.Admin, c.Log, a)
 	}
@@ -401,6 +412,7 @@ func TestExampleComments(t *testing.T) {
 		t.Fatalf("%d commented keys, want at least 20", len(places))
 	}
 	ca := readArchive(t, "testdata/good/full.txt").sections["ca.pem"]
+	cert, key := pair(t, time.Now().Add(time.Hour))
 	for _, p := range places {
 		line := text[p[0]:p[1]]
 		on := text[:p[0]] + commented.ReplaceAllString(line, "$1$2") + text[p[1]:]
@@ -416,8 +428,12 @@ func TestExampleComments(t *testing.T) {
 		write(t, filepath.Join(dir, "apis.d/.keep"), "")
 		write(t, filepath.Join(dir, "redis.password"), "secret\n")
 		write(t, filepath.Join(dir, "redis-ca.pem"), ca)
+		write(t, filepath.Join(dir, "up-ca.pem"), ca)
+		write(t, filepath.Join(dir, "up.crt"), cert)
+		write(t, filepath.Join(dir, "up.key"), key)
 		_, err := Load(filepath.Join(dir, "config.yaml"), Options{Getenv: func(string) (string, bool) { return "", false }})
-		for _, allowed := range []string{"signing chooses among", "there is no state.redis", "strip_prefix /orders,"} { // need a key that is off here
+		for _, allowed := range []string{"signing chooses among", "there is no state.redis", "strip_prefix /orders,",
+			"upstream and upstreams exclude each other", "is for https, and http://"} { // need a key that is off here
 			if err != nil && strings.Contains(err.Error(), allowed) {
 				err = nil
 			}

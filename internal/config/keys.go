@@ -174,6 +174,8 @@ type rawDefaults struct {
 	maxBody   val[int64]
 	rateLimit val[[]*rawLimit]
 	forward   val[*rawForward]
+	health    val[*rawHealth]
+	retry     val[*rawRetry]
 }
 
 var defaultsForm = object(
@@ -181,8 +183,8 @@ var defaultsForm = object(
 	is("max_body", aBodySize, func(d *rawDefaults) *val[int64] { return &d.maxBody }),
 	is("rate_limit", limitsForm, func(d *rawDefaults) *val[[]*rawLimit] { return &d.rateLimit }),
 	is("forward", forwardForm, func(d *rawDefaults) *val[*rawForward] { return &d.forward }),
-	later[rawDefaults]("health"),
-	later[rawDefaults]("retry"),
+	is("health", healthForm, func(d *rawDefaults) *val[*rawHealth] { return &d.health }),
+	is("retry", retryForm, func(d *rawDefaults) *val[*rawRetry] { return &d.retry }),
 	later[rawDefaults]("cors"),
 )
 
@@ -200,26 +202,38 @@ var forwardForm = object(
 
 type rawAPI struct {
 	rawDefaults
-	audience    val[string]
-	upstream    val[*url.URL]
-	scopes      val[[]entry[string]]
-	algorithm   val[string]
-	ttl         val[time.Duration]
-	dialect     val[string]
-	scopePolicy val[string]
-	issuers     val[[]val[string]]
-	mode        val[string]
-	revocation  val[*rawRevocation]
-	hosts       val[[]val[string]]
-	stripPrefix val[string]
-	routes      val[[]val[*rawRoute]]
+	audience         val[string]
+	upstream         val[*url.URL]
+	upstreams        val[[]val[*rawUpstream]]
+	balance          val[string]
+	upstreamTLS      val[*rawUpstreamTLS]
+	upstreamProtocol val[string]
+	breaker          val[*rawBreaker]
+	scopes           val[[]entry[string]]
+	algorithm        val[string]
+	ttl              val[time.Duration]
+	dialect          val[string]
+	scopePolicy      val[string]
+	issuers          val[[]val[string]]
+	mode             val[string]
+	revocation       val[*rawRevocation]
+	hosts            val[[]val[string]]
+	stripPrefix      val[string]
+	routes           val[[]val[*rawRoute]]
 }
 
 var (
 	apisForm = mapOf(apiForm, checkName)
 	apiForm  = object(
 		is("audience", anAudience, func(a *rawAPI) *val[string] { return &a.audience }).must(),
-		is("upstream", anUpstream, func(a *rawAPI) *val[*url.URL] { return &a.upstream }).must(),
+		is("upstream", anUpstream, func(a *rawAPI) *val[*url.URL] { return &a.upstream }),
+		is("upstreams", some(upstreamForm), func(a *rawAPI) *val[[]val[*rawUpstream]] { return &a.upstreams }),
+		is("balance", word([]string{"round_robin", "least_requests"}), func(a *rawAPI) *val[string] { return &a.balance }),
+		is("upstream_tls", upstreamTLSForm, func(a *rawAPI) *val[*rawUpstreamTLS] { return &a.upstreamTLS }),
+		is("upstream_protocol", word([]string{"http1", "http2", "h2c"}), func(a *rawAPI) *val[string] { return &a.upstreamProtocol }),
+		orNull("health", healthForm, func(a *rawAPI) *val[*rawHealth] { return &a.health }),
+		is("breaker", breakerForm, func(a *rawAPI) *val[*rawBreaker] { return &a.breaker }),
+		orNull("retry", retryForm, func(a *rawAPI) *val[*rawRetry] { return &a.retry }),
 		is("scopes", mapOf(anyText, checkScope), func(a *rawAPI) *val[[]entry[string]] { return &a.scopes }),
 		is("algorithm", word(algorithms), func(a *rawAPI) *val[string] { return &a.algorithm }),
 		is("ttl", aTTL, func(a *rawAPI) *val[time.Duration] { return &a.ttl }),
@@ -235,13 +249,6 @@ var (
 		orNull("max_body", aBodySize, func(a *rawAPI) *val[int64] { return &a.maxBody }),
 		orNull("forward", forwardForm, func(a *rawAPI) *val[*rawForward] { return &a.forward }),
 		is("routes", some(routeForm), func(a *rawAPI) *val[[]val[*rawRoute]] { return &a.routes }).must(),
-		later[rawAPI]("upstreams"),
-		later[rawAPI]("balance", "round_robin"),
-		later[rawAPI]("upstream_tls"),
-		later[rawAPI]("upstream_protocol", "http1"),
-		later[rawAPI]("health", "null"),
-		later[rawAPI]("breaker"),
-		later[rawAPI]("retry", "null"),
 		later[rawAPI]("cors", "null"),
 		later[rawAPI]("claims"),
 		later[rawAPI]("hook"),

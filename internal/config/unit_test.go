@@ -234,8 +234,8 @@ func TestRestartNeeded(t *testing.T) {
 		{"pprof: true", "pprof: false", "14 admin.pprof"},
 		{"dir: data/state", "dir: data/other", "16 state.dir"},
 		{"prefix: gate", "prefix: other", "18 state.redis"},
-		{"enabled: true", "enabled: false", "80 audit.enabled"},
-		{"trail/", "trail2/", "80 audit.file"},
+		{"enabled: true", "enabled: false", "91 audit.enabled"},
+		{"trail/", "trail2/", "91 audit.file"},
 		{"keep: 3", "keep: 4", ""},
 		{"drain: 5s", "drain: 6s", ""},
 		{"level: debug", "level: info", ""},
@@ -301,7 +301,7 @@ func FuzzLoad(f *testing.F) {
 func checkLoaded(t *testing.T, c *Config) {
 	t.Helper()
 	for _, a := range c.APIs {
-		if a.Upstream == nil || a.Audience == "" || len(a.Routes) == 0 || a.Timeout <= 0 || a.TTL <= 0 {
+		if len(a.Upstreams) == 0 || a.Audience == "" || len(a.Routes) == 0 || a.Timeout <= 0 || a.TTL <= 0 {
 			t.Errorf("API %+v", a)
 		}
 		for _, r := range a.Routes {

@@ -50,7 +50,9 @@ type Record struct {
 
 	BytesIn, BytesOut int64
 	Upstream          time.Duration // to the upstream's response headers; 0 where it was not asked
-	UpstreamError     string        // closed set: dial, tls, timeout, reset, canceled, other; "" for none
+	Server            string        // the URL of the upstream that answered, or failed last; "" where none was asked
+	Attempts          int           // how often the request was sent to an upstream
+	UpstreamError     string        // closed set: dial, tls, timeout, reset, canceled, breaker, other; "" for none
 	UpstreamDetail    string        // the error in words, for the log alone
 	Duration          time.Duration
 }

@@ -1,0 +1,243 @@
+package config
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"gatehouse/internal/secret"
+)
+
+// The defaults of health, breaker and retry.
+const (
+	defaultHealthPath     = "/healthz"
+	defaultHealthInterval = 5 * time.Second
+	defaultHealthTimeout  = 2 * time.Second
+	defaultHealthyAfter   = 2
+	defaultUnhealthyAfter = 3
+	defaultBreakAfter     = 5
+	defaultOpenFor        = 10 * time.Second
+	defaultAttempts       = 2
+)
+
+type rawUpstream struct {
+	url    val[*url.URL]
+	weight val[int64]
+}
+
+var upstreamForm = object(
+	is("url", anUpstream, func(u *rawUpstream) *val[*url.URL] { return &u.url }).must(),
+	is("weight", whole(1, 1000), func(u *rawUpstream) *val[int64] { return &u.weight }),
+)
+
+type rawUpstreamTLS struct {
+	caFile     val[string]
+	certFile   val[string]
+	keyFile    val[string]
+	serverName val[string]
+}
+
+var upstreamTLSForm = object(
+	is("ca_file", aFile, func(t *rawUpstreamTLS) *val[string] { return &t.caFile }),
+	is("cert_file", aFile, func(t *rawUpstreamTLS) *val[string] { return &t.certFile }),
+	is("key_file", aFile, func(t *rawUpstreamTLS) *val[string] { return &t.keyFile }),
+	is("server_name", aHost, func(t *rawUpstreamTLS) *val[string] { return &t.serverName }),
+)
+
+type rawHealth struct {
+	path           val[string]
+	interval       val[time.Duration]
+	timeout        val[time.Duration]
+	healthyAfter   val[int64]
+	unhealthyAfter val[int64]
+}
+
+var healthForm = object(
+	is("path", textIs("path", checkHealthPath), func(h *rawHealth) *val[string] { return &h.path }),
+	is("interval", durationOf(100*time.Millisecond, time.Hour), func(h *rawHealth) *val[time.Duration] { return &h.interval }),
+	is("timeout", durationOf(10*time.Millisecond, time.Minute), func(h *rawHealth) *val[time.Duration] { return &h.timeout }),
+	is("healthy_after", whole(1, 100), func(h *rawHealth) *val[int64] { return &h.healthyAfter }),
+	is("unhealthy_after", whole(1, 100), func(h *rawHealth) *val[int64] { return &h.unhealthyAfter }),
+)
+
+// checkHealthPath judges what a health check asks for: an origin-form target, which may have a query.
+func checkHealthPath(s string) error {
+	u, err := url.Parse(s)
+	if err != nil || !strings.HasPrefix(s, "/") || strings.HasPrefix(s, "//") || strings.Contains(s, "#") ||
+		strings.ContainsFunc(s, func(c rune) bool { return c <= ' ' || c > '~' }) || !canonical(u.Path) {
+		return fmt.Errorf("%q is not a path to ask for — such as /healthz, or /healthz?full=1", clipText(s))
+	}
+	return nil
+}
+
+type rawBreaker struct {
+	failures val[int64]
+	openFor  val[time.Duration]
+}
+
+var breakerForm = object(
+	is("failures", whole(1, 1_000_000), func(b *rawBreaker) *val[int64] { return &b.failures }),
+	is("open_for", durationOf(100*time.Millisecond, time.Hour), func(b *rawBreaker) *val[time.Duration] { return &b.openFor }),
+)
+
+type rawRetry struct {
+	attempts val[int64]
+	on       val[[]val[string]]
+}
+
+var retryForm = object(
+	is("attempts", whole(1, 10), func(t *rawRetry) *val[int64] { return &t.attempts }),
+	is("on", some(aFailure), func(t *rawRetry) *val[[]val[string]] { return &t.on }),
+)
+
+var failures = []string{"connect", "reset", "502", "503", "504"}
+
+// aFailure is a word or a status code, which needs no quotes.
+var aFailure = form[string]{shape{kind: "word", words: failures}, func(r *reader, n node) (string, bool) {
+	s, _, ok := r.scalar(n, "a word")
+	if ok && !slices.Contains(failures, s) {
+		r.fail(n, "%q is no failure after which a request is sent again — write connect, reset, 502, 503 or 504", clipText(n.Value))
+		ok = false
+	}
+	return s, ok
+}}
+
+// buildUpstreams turns what an API says of its upstreams into their final form.
+func (r *reader) buildUpstreams(e entry[*rawAPI], out *API, defaults *rawDefaults) {
+	a := e.v
+	switch {
+	case a.upstream.present() && a.upstreams.present():
+		r.fail(a.upstreams.at, "upstream and upstreams exclude each other — remove one")
+	case !a.upstream.present() && !a.upstreams.present():
+		r.fail(e.at, "missing required key %q, or %q for several", "upstream", "upstreams")
+	}
+	if a.upstream.set {
+		out.Upstreams = []Upstream{{URL: a.upstream.v, Weight: 1}}
+	}
+	first := make(map[string]node)
+	for _, u := range a.upstreams.v {
+		if !u.v.url.set {
+			continue
+		}
+		name := strings.TrimSuffix(u.v.url.v.String(), "/")
+		if other, twice := first[name]; twice {
+			r.fail(u.v.url.at, "stands there already, at %s — give that one a weight", other.ref())
+		}
+		first[name] = u.v.url.at
+		out.Upstreams = append(out.Upstreams, Upstream{URL: u.v.url.v, Weight: int(u.v.weight.or(1))})
+	}
+	out.Balance = a.balance.or("round_robin")
+	out.UpstreamProtocol = a.upstreamProtocol.or("http1")
+	r.checkProtocol(a, out)
+	out.UpstreamTLS = r.upstreamTLS(a, out)
+	out.Health = healthOf(inherited(a.health, defaults.health).v)
+	out.Retry = retryOf(inherited(a.retry, defaults.retry).v)
+	if b := a.breaker.v; b != nil {
+		out.Breaker = &Breaker{Failures: int(b.failures.or(defaultBreakAfter)), OpenFor: b.openFor.or(defaultOpenFor)}
+	}
+}
+
+// checkProtocol reports a protocol that an upstream's scheme excludes.
+func (r *reader) checkProtocol(a *rawAPI, out *API) {
+	for _, u := range out.Upstreams {
+		switch {
+		case out.UpstreamProtocol == "http2" && u.URL.Scheme != "https":
+			r.fail(a.upstreamProtocol.at, "http2 needs https, and %s is http — write h2c, which is HTTP/2 without TLS", u.URL)
+			return
+		case out.UpstreamProtocol == "h2c" && u.URL.Scheme != "http":
+			r.fail(a.upstreamProtocol.at, "h2c is HTTP/2 without TLS, and %s is https — write http2", u.URL)
+			return
+		}
+	}
+}
+
+// upstreamTLS reads the files of upstream_tls; nil where the API has none.
+func (r *reader) upstreamTLS(a *rawAPI, api *API) *UpstreamTLS {
+	raw := a.upstreamTLS.v
+	if raw == nil {
+		return nil
+	}
+	if i := slices.IndexFunc(api.Upstreams, func(u Upstream) bool { return u.URL.Scheme != "https" }); i >= 0 {
+		r.fail(a.upstreamTLS.at, "is for https, and %s is http — write https there, or remove upstream_tls", api.Upstreams[i].URL)
+	}
+	out := &UpstreamTLS{ServerName: raw.serverName.v}
+	if raw.caFile.set {
+		path := near(raw.caFile.at, raw.caFile.v)
+		content, err := r.files.file(path, maxSmall)
+		switch {
+		case err != nil:
+			r.fail(raw.caFile.at, "%v", err)
+		case !x509.NewCertPool().AppendCertsFromPEM(content):
+			r.fail(raw.caFile.at, "%s holds no PEM certificate", path)
+		}
+		out.CA = content
+	}
+	switch {
+	case raw.certFile.present() && !raw.keyFile.present():
+		r.fail(raw.certFile.at, "a certificate needs its key — add key_file")
+	case raw.keyFile.present() && !raw.certFile.present():
+		r.fail(raw.keyFile.at, "a key needs its certificate — add cert_file")
+	case raw.certFile.set && raw.keyFile.set:
+		r.upstreamPair(raw, out)
+	}
+	return out
+}
+
+// upstreamPair reads the certificate that upstreams are shown, and its key.
+func (r *reader) upstreamPair(raw *rawUpstreamTLS, out *UpstreamTLS) {
+	certFile, keyFile := near(raw.certFile.at, raw.certFile.v), near(raw.keyFile.at, raw.keyFile.v)
+	cert, certErr := r.files.file(certFile, maxSmall)
+	key, keyErr := r.files.file(keyFile, maxSmall)
+	if certErr != nil {
+		r.fail(raw.certFile.at, "%v", certErr)
+	}
+	if keyErr != nil {
+		r.fail(raw.keyFile.at, "%v", keyErr)
+	}
+	if errors.Join(certErr, keyErr) != nil {
+		return
+	}
+	r.warnOpenFile(raw.keyFile.at, keyFile)
+	pair, err := tls.X509KeyPair(cert, key)
+	if err != nil {
+		r.fail(raw.certFile.at, "%s and %s are no certificate and its key, both in PEM: %s", certFile, keyFile, strings.TrimPrefix(err.Error(), "tls: "))
+		return
+	}
+	if pair.Leaf != nil && time.Now().After(pair.Leaf.NotAfter) {
+		r.warn(raw.certFile.at, "the certificate in %s has expired on %s", certFile, pair.Leaf.NotAfter.UTC().Format(time.DateOnly))
+	}
+	out.Certificate, out.Key = cert, secret.Hide(string(key))
+}
+
+func healthOf(raw *rawHealth) *Health {
+	if raw == nil {
+		return nil
+	}
+	return &Health{Path: raw.path.or(defaultHealthPath), Interval: raw.interval.or(defaultHealthInterval), Timeout: raw.timeout.or(defaultHealthTimeout),
+		HealthyAfter: int(raw.healthyAfter.or(defaultHealthyAfter)), UnhealthyAfter: int(raw.unhealthyAfter.or(defaultUnhealthyAfter))}
+}
+
+func retryOf(raw *rawRetry) *Retry {
+	if raw == nil {
+		return nil
+	}
+	out := &Retry{Attempts: int(raw.attempts.or(defaultAttempts)), On: []string{"connect"}}
+	if raw.on.set {
+		out.On = plainList(raw.on)
+	}
+	return out
+}
+
+// checkUpstreams reports upstreams that are this gateway itself, and warns of those that are reached in the clear.
+func (r *reader) checkUpstreams(a *rawAPI, raw *rawConfig, c *Config, ours func() []netip.Addr) {
+	r.checkUpstream(a.upstream, raw, c, ours)
+	for _, u := range a.upstreams.v {
+		r.checkUpstream(u.v.url, raw, c, ours)
+	}
+}
