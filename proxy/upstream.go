@@ -235,7 +235,7 @@ func (m *member) status(api *API) EndpointStatus {
 		s.Why = "it fails its health checks"
 	}
 	if api.Breaker != nil {
-		s.Breaker = m.breaker.state(monotonic())
+		s.Breaker = m.breaker.state(monotonic)
 	}
 	return s
 }

@@ -53,12 +53,11 @@ type choice struct {
 	tried []*member
 	panic bool // also those that are not up
 	again bool // also those that were tried
-	now   int64
 }
 
 // takes reports whether the request may go to m.
 func (c *choice) takes(up *upstream, m *member) bool {
-	return (c.panic || m.up()) && (up.api.Breaker == nil || m.breaker.ready(c.now)) && (c.again || !slices.Contains(c.tried, m))
+	return (c.panic || m.up()) && (up.api.Breaker == nil || m.breaker.ready(monotonic)) && (c.again || !slices.Contains(c.tried, m))
 }
 
 // pick chooses where a request goes: to a member that is up and has not been tried for it; else to one that is up; else,
@@ -73,7 +72,7 @@ func (up *upstream) pick(tried []*member) (m *member, probe bool, err error) {
 		if up.api.Breaker == nil {
 			return m, false, nil
 		}
-		if ok, probe := m.breaker.pass(monotonic()); ok {
+		if ok, probe := m.breaker.pass(monotonic); ok {
 			return m, probe, nil
 		} // another request was faster: it is the probe now
 	}
@@ -81,8 +80,9 @@ func (up *upstream) pick(tried []*member) (m *member, probe bool, err error) {
 
 func (up *upstream) choose(tried []*member) *member {
 	c := choice{tried: tried}
-	if up.api.Breaker != nil {
-		c.now = monotonic()
+	if len(up.members) == 1 {
+		c.panic, c.again = true, true
+		return up.at(&c, nil, func(int) int { return 0 })
 	}
 	if len(tried) == 0 && up.api.Balance == RoundRobin {
 		if m := up.round[(up.turn.Add(1)-1)%uint64(len(up.round))]; c.takes(up, m) {
@@ -105,15 +105,25 @@ func (up *upstream) among(c *choice) *member {
 	if up.api.Balance == RoundRobin {
 		return up.at(c, nil, func(total int) int { return int(up.detour.Add(1) % uint64(total)) })
 	}
-	one := up.at(c, nil, rand.IntN)
+	one := up.draw(c, nil)
 	if one == nil {
 		return nil
 	}
-	two := up.at(c, one, rand.IntN)
+	two := up.draw(c, one)
 	if two != nil && two.inFlight.Load()*int64(one.weight) < one.inFlight.Load()*int64(two.weight) {
 		return two
 	}
 	return one
+}
+
+// draw draws by weight from the members that c takes, but not. A few draws from a whole round mostly find one.
+func (up *upstream) draw(c *choice, not *member) *member {
+	for range 4 {
+		if m := up.round[rand.IntN(len(up.round))]; m != not && c.takes(up, m) {
+			return m
+		}
+	}
+	return up.at(c, not, rand.IntN)
 }
 
 // at lays the weights of the members that c takes, but not, end to end, and returns whose the point is that draw gives.

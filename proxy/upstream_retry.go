@@ -183,7 +183,7 @@ func (up *upstream) learn(m *member, o outcome, probe bool) {
 	if up.api.Breaker == nil {
 		return
 	}
-	switch m.breaker.report(o, probe, up.api.Breaker, monotonic()) {
+	switch m.breaker.report(o, probe, up.api.Breaker, monotonic) {
 	case "open":
 		m.log.warn("upstream breaker opened: requests failed in a row", "failures", up.api.Breaker.Failures, "open_for", up.api.Breaker.OpenFor.String())
 	case "closed":
