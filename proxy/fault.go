@@ -2,8 +2,6 @@ package proxy
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"io"
 	"net"
@@ -101,12 +99,9 @@ func (c *call) kindOf(err error) string {
 	return "other"
 }
 
-// isTLS reports whether a TLS handshake failed.
+// isTLS reports whether TLS failed, in the handshake or, as where the server wants a certificate, right after it.
 func isTLS(err error) bool {
-	var record tls.RecordHeaderError
-	var alert tls.AlertError
-	var verify *tls.CertificateVerificationError
-	var host x509.HostnameError
-	var unknown x509.UnknownAuthorityError
-	return errors.As(err, &record) || errors.As(err, &alert) || errors.As(err, &verify) || errors.As(err, &host) || errors.As(err, &unknown)
+	var connect *connectError
+	var op *net.OpError
+	return errors.As(err, &connect) && connect.handshake || errors.As(err, &op) && (op.Op == "remote error" || op.Op == "local error")
 }

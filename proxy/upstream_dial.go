@@ -92,7 +92,7 @@ func newDialer(u *url.URL, p Protocol, t *UpstreamTLS) dialer {
 func (d *dialer) dial(ctx context.Context, network, addr string) (net.Conn, error) {
 	conn, err := d.net.DialContext(ctx, network, addr)
 	if err != nil {
-		return nil, &connectError{err}
+		return nil, &connectError{err: err}
 	}
 	if d.tls == nil {
 		return conn, nil
@@ -106,7 +106,7 @@ func (d *dialer) dial(ctx context.Context, network, addr string) (net.Conn, erro
 	}
 	if err != nil {
 		conn.Close()
-		return nil, &connectError{err}
+		return nil, &connectError{err: err, handshake: true}
 	}
 	return secure, nil
 }
@@ -114,7 +114,10 @@ func (d *dialer) dial(ctx context.Context, network, addr string) (net.Conn, erro
 var errNoH2 = errors.New("the server speaks no HTTP/2: it did not choose h2 by ALPN")
 
 // connectError is why a connection could not be made. Nothing of the request was sent.
-type connectError struct{ err error }
+type connectError struct {
+	err       error
+	handshake bool // it was TLS that failed
+}
 
 func (e *connectError) Error() string { return e.err.Error() }
 func (e *connectError) Unwrap() error { return e.err }
