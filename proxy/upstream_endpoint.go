@@ -8,16 +8,12 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
-	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
 )
 
 const (
-	// lookupEvery and lookupTimeout bound how long a changed DNS name goes unnoticed.
-	lookupEvery   = 10 * time.Second
-	lookupTimeout = 5 * time.Second
 	// An endpoint that could not be connected to is tried again after probeFirst, then after twice as long each time, up
 	// to probeLast.
 	probeFirst = 250 * time.Millisecond
@@ -67,10 +63,6 @@ func newEndpoint(key endpointKey, u *url.URL, t *UpstreamTLS, log *slog.Logger) 
 	e.dialer = newDialer(u, key.protocol, t)
 	e.transport.Store(e.newTransport())
 	return e
-}
-
-func lookupIP(ctx context.Context, host string) ([]netip.Addr, error) {
-	return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
 }
 
 // close ends what works for the endpoint. What is in flight ends as it began.
@@ -141,71 +133,3 @@ func (e *endpoint) probe() {
 func jitter(d time.Duration) time.Duration {
 	return d - d/10 + rand.N(d/5+1)
 }
-
-// follow looks the name up again where that is due, beside the requests and one at a time.
-func (e *endpoint) follow(now time.Time) {
-	if now.UnixNano() < e.next.Load() || !e.looking.CompareAndSwap(false, true) {
-		return
-	}
-	e.next.Store(now.Add(lookupEvery).UnixNano())
-	go func() {
-		defer e.looking.Store(false)
-		e.refresh()
-	}()
-}
-
-// refresh starts with new connections where an address that the name had is gone. Requests in flight end on the old
-// ones. A lookup that fails changes nothing: the next dial has its own.
-func (e *endpoint) refresh() {
-	ctx, cancel := context.WithTimeout(e.life, lookupTimeout)
-	defer cancel()
-	found, err := e.lookup(ctx, e.host)
-	if err != nil {
-		return
-	}
-	before := e.known.Swap(&found)
-	if before == nil {
-		return
-	}
-	if slices.ContainsFunc(*before, func(a netip.Addr) bool { return !slices.Contains(found, a) }) {
-		e.transport.Swap(e.newTransport()).CloseIdleConnections()
-	}
-}
-
-// notes are the log lines of an endpoint. One that changes its state all the time does not fill the log: after a few lines
-// in a row there is one for every noteEvery, which says how many were left out.
-type notes struct {
-	log     *slog.Logger
-	room    atomic.Int64 // when the next line may be written if the ones before had been noteEvery apart
-	skipped atomic.Int64
-}
-
-const (
-	noteEvery = 10 * time.Second
-	notesHeld = 6
-)
-
-func (n *notes) warn(msg string, args ...any) { n.write(slog.LevelWarn, monotonic(), msg, args) }
-func (n *notes) info(msg string, args ...any) { n.write(slog.LevelInfo, monotonic(), msg, args) }
-
-func (n *notes) write(level slog.Level, now int64, msg string, args []any) {
-	for {
-		room := n.room.Load()
-		if room > now+int64((notesHeld-1)*noteEvery) {
-			n.skipped.Add(1)
-			return
-		}
-		if n.room.CompareAndSwap(room, max(room, now)+int64(noteEvery)) {
-			break
-		}
-	}
-	if skipped := n.skipped.Swap(0); skipped > 0 {
-		args = append(args, "lines_left_out", skipped)
-	}
-	n.log.Log(context.Background(), level, msg, args...)
-}
-
-var started = time.Now()
-
-// monotonic is the time in nanoseconds by a clock that nobody sets.
-func monotonic() int64 { return int64(time.Since(started)) }

@@ -227,20 +227,31 @@ func TestUpstreamProtocols(t *testing.T) {
 	}
 }
 
-// TestNoHTTP2There: a server that does not choose h2 is not spoken to in something else.
+// TestNoHTTP2There: a server that does not choose h2 is not spoken to in something else, whether it knows other protocols
+// or says nothing of protocols at all.
 func TestNoHTTP2There(t *testing.T) {
 	t.Parallel()
 	ca := newAuthority(t)
 	var seen atomic.Int64
-	s := startTLS(t, ca.server(), func(http.ResponseWriter, *http.Request) { seen.Add(1) })
-	sink := newSink()
-	gw := gatewayFor(t, &API{Name: "x", Upstream: mustURL(t, s.URL), Protocol: HTTP2, TLS: &UpstreamTLS{Roots: ca.pool()}},
-		func(o *Options) { o.Sinks = append(o.Sinks, sink) })
-	if status := do(gw, "GET", "/", ""); status != 502 || seen.Load() != 0 {
-		t.Errorf("%d, %d requests; want 502 and none", status, seen.Load())
+	h := http.HandlerFunc(func(http.ResponseWriter, *http.Request) { seen.Add(1) })
+	named := startTLS(t, ca.server(), h)
+	ln, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{*ca.server()}})
+	if err != nil {
+		t.Fatal(err)
 	}
-	if rec := sink.nth(1); rec.UpstreamError != "tls" || rec.UpstreamDetail == "" {
-		t.Errorf("the record says %q %q", rec.UpstreamError, rec.UpstreamDetail)
+	silent := &http.Server{Handler: h, ErrorLog: log.New(io.Discard, "", 0)}
+	go silent.Serve(ln)
+	t.Cleanup(func() { silent.Close() })
+	for u, says := range map[string]string{named.URL: "no application protocol", "https://" + ln.Addr().String(): errNoH2.Error()} {
+		sink := newSink()
+		gw := gatewayFor(t, &API{Name: "x", Upstream: mustURL(t, u), Protocol: HTTP2, TLS: &UpstreamTLS{Roots: ca.pool()}},
+			func(o *Options) { o.Sinks = append(o.Sinks, sink) })
+		if status := do(gw, "GET", "/", ""); status != 502 || seen.Load() != 0 {
+			t.Errorf("%d, %d requests; want 502 and none", status, seen.Load())
+		}
+		if rec := sink.nth(1); rec.UpstreamError != "tls" || !strings.Contains(rec.UpstreamDetail, says) {
+			t.Errorf("the record says %q %q, want %q", rec.UpstreamError, rec.UpstreamDetail, says)
+		}
 	}
 }
 
