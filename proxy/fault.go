@@ -3,6 +3,7 @@ package proxy
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -93,7 +94,7 @@ func (c *call) kindOf(err error) string {
 		return "dial"
 	case isTLS(err):
 		return "tls"
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
+	case errors.As(err, &streamError{}), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
 		return "reset"
 	}
 	return "other"
@@ -104,4 +105,17 @@ func isTLS(err error) bool {
 	var connect *connectError
 	var op *net.OpError
 	return errors.As(err, &connect) && connect.handshake || errors.As(err, &op) && (op.Op == "remote error" || op.Op == "local error")
+}
+
+// streamError is the form in which net/http tells of a stream of HTTP/2 that was reset: errors.As fills it in, by the names
+// of the fields.
+type streamError struct {
+	StreamID uint32
+	Code     uint32
+	Cause    error
+}
+
+// Error implements error.
+func (e streamError) Error() string {
+	return fmt.Sprintf("stream %d was reset with code %d", e.StreamID, e.Code)
 }

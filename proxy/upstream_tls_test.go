@@ -412,3 +412,19 @@ func TestHostileSettings(t *testing.T) {
 		}
 	}
 }
+
+// TestResetStream: a stream that is reset before an answer is a broken connection, and a request like those sent again.
+func TestResetStream(t *testing.T) {
+	t.Parallel()
+	for name, api := range protocols(t, func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }) {
+		api.Retry = &Retry{Attempts: 2, On: OnReset}
+		sink := newSink()
+		gw := gatewayFor(t, api, func(o *Options) { o.Sinks = append(o.Sinks, sink) })
+		if status := do(gw, "GET", "/", ""); status != 502 {
+			t.Errorf("%s: %d", name, status)
+		}
+		if rec := sink.nth(1); rec.UpstreamError != "reset" || rec.Attempts != 2 {
+			t.Errorf("%s: %q %q after %d attempts", name, rec.UpstreamError, rec.UpstreamDetail, rec.Attempts)
+		}
+	}
+}
