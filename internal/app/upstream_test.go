@@ -30,6 +30,7 @@ func (s *site) behind(lines string) {
 // TestUpstreams: one of three upstreams is killed under load. From a second later on fewer than one request in a thousand
 // fails, and metrics and log say what happened.
 func TestUpstreams(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, nil)
 	var list []*upstream
 	text := "    upstreams:\n"
