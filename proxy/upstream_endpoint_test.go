@@ -132,3 +132,58 @@ func TestNotesAreBounded(t *testing.T) {
 		t.Errorf("the next line does not say how many were left out: %s", b.String())
 	}
 }
+
+// TestGoneAddressesAreLeft: where an address is gone the idle connections are closed at once, and those that are in use
+// once their responses have ended whole.
+func TestGoneAddressesAreLeft(t *testing.T) {
+	t.Parallel()
+	more, closed := make(chan struct{}), make(chan string, 10)
+	up := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		io.WriteString(w, "first ")
+		if r.URL.Path == "/slow" {
+			http.NewResponseController(w).Flush()
+			<-more
+		}
+		io.WriteString(w, "last")
+	}))
+	up.Config.ConnState = func(c net.Conn, state http.ConnState) {
+		if state == http.StateClosed {
+			closed <- c.RemoteAddr().String()
+		}
+	}
+	up.Start()
+	t.Cleanup(up.Close)
+	_, port, _ := net.SplitHostPort(up.Listener.Addr().String())
+	e := endpointAt(t, "http://localhost:"+port)
+	at := "10.0.0.1"
+	e.lookup = func(context.Context, string) ([]netip.Addr, error) { return []netip.Addr{netip.MustParseAddr(at)}, nil }
+	e.next.Store(time.Now().Add(time.Hour).UnixNano()) // looked up by the test alone
+	e.refresh()
+	get := func(path string) *http.Response {
+		t.Helper()
+		r, err := http.NewRequest("GET", "http://localhost:"+port+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res, err := e.RoundTrip(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return res
+	}
+	slow, idle := get("/slow"), get("/")
+	io.Copy(io.Discard, idle.Body)
+	at = "10.0.0.2"
+	e.refresh()
+	first := <-closed
+	close(more)
+	if body, err := io.ReadAll(slow.Body); err != nil || string(body) != "first last" {
+		t.Errorf("the response that was under way: %q, %v", body, err)
+	}
+	if second := <-closed; second == first {
+		t.Error("one connection was closed twice")
+	}
+	if res := get("/"); res.StatusCode != 200 {
+		t.Errorf("afterwards: %d", res.StatusCode)
+	}
+}

@@ -587,22 +587,32 @@ func TestSlowUploadsDoNotOpenTheBreaker(t *testing.T) {
 	}
 }
 
-// TestLongUpload: an upload may last longer than the route's timeout as long as its bytes keep coming, and the timeout
-// runs from the last of them.
-func TestLongUpload(t *testing.T) {
+// TestLongBodies: an upload and a download may last longer than every timeout as long as their bytes keep coming, and the
+// route's timeout runs from the last of an upload's.
+func TestLongBodies(t *testing.T) {
 	t.Parallel()
-	rt := public("POST /p")
-	rt.Timeout = 150 * time.Millisecond
-	w := newWorld(t, nil, rt)
+	const limit, gap, parts = 400 * time.Millisecond, 25 * time.Millisecond, 24 // what is tested is time: parts that come slowly
+	up, down := public("POST /p"), public("GET /d")
+	up.Timeout, down.Timeout = limit, limit
+	w := newWorld(t, func(o *Options) { o.IdleTimeout = limit }, up, down)
 	conn := w.dial()
-	io.WriteString(conn, "POST /p HTTP/1.1\r\nHost: gate.example\r\nContent-Length: 20\r\n\r\n")
-	started := time.Now()
-	for range 20 {
+	fmt.Fprintf(conn, "POST /p HTTP/1.1\r\nHost: gate.example\r\nContent-Length: %d\r\n\r\n", parts)
+	for range parts {
 		io.WriteString(conn, "x")
-		<-time.After(20 * time.Millisecond) // what is tested is time: a client that sends slowly
+		<-time.After(gap)
 	}
 	if list := readAnswers(bufio.NewReader(conn), "POST"); len(list) != 1 || list[0].StatusCode != 200 {
-		t.Errorf("after %s: %v", time.Since(started), list)
+		t.Errorf("upload: %v", list)
+	}
+	w.up.answerWith(func(rw http.ResponseWriter, _ *http.Request) {
+		for range parts {
+			io.WriteString(rw, "x")
+			http.NewResponseController(rw).Flush()
+			<-time.After(gap)
+		}
+	})
+	if got := w.get("/d"); got.body != strings.Repeat("x", parts) {
+		t.Errorf("download: %d %q", got.StatusCode, got.body)
 	}
 	w.up.answerWith(func(_ http.ResponseWriter, r *http.Request) {
 		io.Copy(io.Discard, r.Body)
@@ -611,7 +621,7 @@ func TestLongUpload(t *testing.T) {
 	if got := w.raw("POST /p HTTP/1.1\r\nHost: gate.example\r\nContent-Length: 2\r\n\r\nhi", "POST"); len(got) != 1 || got[0].StatusCode != 504 {
 		t.Errorf("a silent upstream: %v, want 504", got)
 	}
-	if rec := w.sink.nth(2); rec.UpstreamError != "timeout" {
+	if rec := w.sink.nth(3); rec.UpstreamError != "timeout" {
 		t.Errorf("the record says %q", rec.UpstreamError)
 	}
 }
