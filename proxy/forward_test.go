@@ -211,7 +211,7 @@ func TestIdleUpstream(t *testing.T) {
 // TestIdleClient: a body that the client stops sending ends the request, upstream too.
 func TestIdleClient(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, func(o *Options) { o.IdleTimeout = 100 * time.Millisecond }, public("POST /p"), scoped("POST /s", "read"))
+	w := newWorld(t, func(o *Options) { o.IdleTimeout = 500 * time.Millisecond }, public("POST /p"), scoped("POST /s", "read"))
 	for target, status := range map[string]int{"/p": 400, "/s": 401} {
 		if list := w.raw("POST "+target+" HTTP/1.1\r\nHost: gate.example\r\nContent-Length: 1000\r\n\r\nonly this", "POST"); len(list) != 1 || list[0].StatusCode != status {
 			t.Errorf("%s: %v, want %d", target, list, status)
