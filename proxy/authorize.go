@@ -52,12 +52,21 @@ func (c *call) recordToken(p *authz.Principal) {
 	c.rec.TokenID = exchange.HashID(p.TokenID)
 }
 
-// upgrade refuses to change to WebSocket. Other upgrades go on as the plain requests that they also are (RFC 9110 §7.8).
-func (c *call) upgrade() *denial {
-	if !hasToken(c.r.Header["Connection"], "upgrade") || !hasToken(c.r.Header["Upgrade"], "websocket") {
+// mayUpgrade refuses to change to WebSocket where the route does not take it. Other upgrades go on as the plain requests that
+// they also are (RFC 9110 §7.8).
+func (c *call) mayUpgrade() *denial {
+	r := c.r
+	if !hasToken(r.Header["Connection"], "upgrade") || !hasToken(r.Header["Upgrade"], "websocket") {
 		return nil
 	}
-	return &denial{reason: authz.UpgradeNotAllowed, detail: "this route takes no WebSocket; allow it with upgrade: [websocket] on the route"}
+	if !c.route.WebSocket {
+		return &denial{reason: authz.UpgradeNotAllowed, detail: "this route takes no WebSocket; allow it with upgrade: [websocket] on the route"}
+	}
+	if r.Method != http.MethodGet || r.Proto != "HTTP/1.1" || r.ContentLength != 0 || !isWebSocketKey(r.Header["Sec-Websocket-Key"]) {
+		return malformed("a WebSocket is opened by a GET of HTTP/1.1 without a body and with one Sec-WebSocket-Key of 16 bytes")
+	}
+	c.upgrade = true
+	return nil
 }
 
 // hasToken reports whether a comma-separated header has a member, without regard to case.

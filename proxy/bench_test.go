@@ -45,7 +45,7 @@ func BenchmarkDecide(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		c := w.gw.begin(res, r)
-		for _, step := range []func() *denial{c.gate, c.match, c.authorize, c.upgrade, c.limit, c.body} {
+		for _, step := range []func() *denial{c.gate, c.match, c.authorize, c.mayUpgrade, c.limit, c.body} {
 			if d := step(); d != nil {
 				b.Fatalf("%s: %s", d.reason, d.detail)
 			}

@@ -81,6 +81,18 @@ func (b *inbound) note(n int, err error) error {
 	return err
 }
 
+// extend moves the read deadline of a body that goes on: bytes came from the other side.
+func (b *inbound) extend() {
+	if b == nil {
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !b.released && !b.ended && b.fault == nil {
+		b.c.w.readBy(b.c.route.idle)
+	}
+}
+
 // failure is why the body could not be read; nil where it could, and for no body.
 func (b *inbound) failure() error {
 	if b == nil {
@@ -150,6 +162,9 @@ func (b *outbound) Read(p []byte) (int, error) {
 		defer b.c.watch.pause()
 	}
 	n, err := b.ReadCloser.Read(p)
+	if n > 0 {
+		b.c.inbound.extend()
+	}
 	if err != nil && err != io.EOF {
 		b.c.brokenBody(err)
 	}

@@ -45,13 +45,15 @@ type call struct {
 	at       *member     // the endpoint that it is sent to; nil: none
 	answered atomic.Bool // the upstream's response headers are there
 	inbound  *inbound    // nil: no body
+	upgrade  bool        // the client asks for a WebSocket, and may
+	tunnel   *tunnel     // what the connection has become; nil: nothing
 }
 
 // begin starts the record. A request with a body gets a deadline for it at once, so that a body that nobody wants can't
 // keep the connection.
 func (g *Gateway) begin(w http.ResponseWriter, r *http.Request) *call {
 	c := &call{gw: g, r: r}
-	c.w = response{ResponseWriter: w, idle: g.o.IdleTimeout}
+	c.w = response{ResponseWriter: w, idle: g.o.IdleTimeout, http10: r.ProtoMajor == 1 && r.ProtoMinor == 0, http2: r.ProtoMajor == 2}
 	c.peer = peerAddr(r.RemoteAddr)
 	c.remote = clientAddr(c.peer, r.Header["X-Forwarded-For"], g.o.TrustedProxies)
 	now := g.o.Now()
@@ -75,6 +77,9 @@ func (c *call) end() {
 	}
 	if c.inbound != nil {
 		c.rec.BytesIn = c.inbound.release()
+	}
+	if c.w.status != http.StatusSwitchingProtocols {
+		c.w.writeBy() // net/http has the rest of the response to send
 	}
 	if c.rec.Status == 0 {
 		c.rec.Status = c.w.status
@@ -104,16 +109,22 @@ func (c *call) failed(v *any) {
 	*v = nil
 }
 
-// stamp sets what every response carries.
+// stamp sets what every response carries. The last one of a connection says so; over HTTP/2, where there is no such header,
+// net/http makes it a GOAWAY.
 func (c *call) stamp(h http.Header) {
+	c.label(h)
+	if closes(c.r) || c.gw.o.Draining() {
+		h["Connection"] = []string{"close"}
+	}
+}
+
+// label sets the headers that tell the caller about its request.
+func (c *call) label(h http.Header) {
 	h["X-Request-Id"] = []string{c.rec.ID}
 	if c.fields.policy != "" {
 		h["Ratelimit-Policy"] = []string{c.fields.policy}
 	}
 	if c.fields.limit != "" {
 		h["Ratelimit"] = []string{c.fields.limit}
-	}
-	if closes(c.r) {
-		h["Connection"] = []string{"close"}
 	}
 }

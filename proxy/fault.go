@@ -17,7 +17,7 @@ var (
 	errTimeout = errors.New("the upstream sent no response headers within the route's timeout")
 	errIdle    = errors.New("the upstream sent nothing for longer than the idle timeout")
 	errStatus  = errors.New("the upstream answered with a status code below 200")
-	errSwitch  = errors.New("the upstream answered 101 to a request without Upgrade")
+	errSwitch  = errors.New("the upstream answered 101 to a request that asked for no WebSocket, or not as one that speaks it")
 )
 
 // statusClientGone is in the record of a request whose client left before the response; nobody is sent it.
@@ -25,6 +25,9 @@ const statusClientGone = 499
 
 // upstreamFailed answers a request that the upstream did not: RoundTrip's error, or a response that was refused.
 func (c *call) upstreamFailed(err error) {
+	if c.w.status == http.StatusSwitchingProtocols { // the client left before it could be told
+		return
+	}
 	if d := c.clientFault(); d != nil {
 		c.deny(d)
 		return

@@ -3,6 +3,7 @@ package proxy
 import (
 	"context"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httputil"
 	"net/url"
@@ -70,11 +71,14 @@ func (c *call) forward() {
 		c.inbound = newInbound(c)
 		in.Body = c.inbound
 	}
+	c.w.wrote() // nothing is written before the answer comes
+	c.w.taken = func(conn net.Conn) { context.AfterFunc(ctx, func() { conn.Close() }) }
 	c.sent = time.Now()
 	c.watch.begin(c.route.timeout, c.tooSlow)
 	defer c.watch.pause()
 	defer c.release()
 	c.gw.proxy.ServeHTTP(&c.w, in)
+	c.closeTunnel(context.Cause(ctx))
 }
 
 // tooSlow gives up on the upstream. The watch calls it.
@@ -93,6 +97,9 @@ func (c *call) rewrite(pr *httputil.ProxyRequest) {
 	h := out.Header
 	for _, name := range [...]string{"Connection", "Upgrade", "Http2-Settings"} {
 		delete(h, name) // ReverseProxy would switch protocols
+	}
+	if c.upgrade {
+		h["Connection"], h["Upgrade"] = []string{"Upgrade"}, []string{"websocket"}
 	}
 	dropUnsafe(h)
 	c.identityHeaders(h)
@@ -129,15 +136,18 @@ func (c *call) setURL(u *url.URL, to *member) {
 
 // respond prepares the upstream's response for the client.
 func (c *call) respond(res *http.Response) error {
-	if res.StatusCode == http.StatusSwitchingProtocols {
+	if res.StatusCode == http.StatusSwitchingProtocols && !c.accepts(res.Header) {
 		return errSwitch
 	}
-	if res.StatusCode < http.StatusOK {
+	if res.StatusCode < http.StatusOK && res.StatusCode != http.StatusSwitchingProtocols {
 		return errStatus // 1xx is not the response, and to write a code below 100 panics
 	}
 	c.answered.Store(true)
 	c.watch.pause()
 	c.rec.Upstream = time.Since(c.sent)
+	if res.StatusCode == http.StatusSwitchingProtocols {
+		return c.openTunnel(res)
+	}
 	c.stamp(res.Header)
 	res.Body = &outbound{ReadCloser: res.Body, c: c}
 	return nil

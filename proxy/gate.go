@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"net/http"
+	"net/netip"
 	"strings"
 
 	"gatehouse/authz"
@@ -24,6 +25,9 @@ func (c *call) gate() *denial {
 	if v := r.Proto; v != "HTTP/1.1" && v != "HTTP/1.0" && v != "HTTP/2.0" {
 		return malformed("wanted HTTP/1.1, HTTP/1.0 or HTTP/2")
 	}
+	if hosts := r.Header["Host"]; len(hosts) > 1 || len(hosts) == 1 && canonicalHost(hosts[0]) != canonicalHost(r.Host) {
+		return malformed(":authority and Host differ") // RFC 9113 §8.3.1; net/http leaves both where HTTP/2 has both
+	}
 	if len(r.RequestURI) > maxTarget {
 		return &denial{reason: authz.URITooLong, detail: "the request target is longer than 16 KiB"}
 	}
@@ -38,6 +42,9 @@ func (c *call) gate() *denial {
 	}
 	if c.host = canonicalHost(r.Host); c.host == "" {
 		return malformed("Host is no host name")
+	}
+	if isMisdirected(r, c.host) {
+		return &denial{reason: authz.Misdirected, detail: "the TLS connection was opened for another host: open one for this host"}
 	}
 	if c.table = c.gw.tables.of(c.host); c.table == nil {
 		return malformed("nothing is served for this Host")
@@ -57,6 +64,9 @@ func originForm(r *http.Request) (target string, ok bool) {
 	if strings.HasPrefix(target, "/") {
 		return target, true
 	}
+	if r.ProtoMajor != 1 {
+		return "", false
+	}
 	rest, ok := strings.CutPrefix(target, "http://")
 	if !ok {
 		rest, ok = strings.CutPrefix(target, "https://")
@@ -66,6 +76,18 @@ func originForm(r *http.Request) (target string, ok bool) {
 		return "", false
 	}
 	return rest[i:], true
+}
+
+// isMisdirected reports a request over TLS for another host than the one that the client named in the handshake (RFC 9110
+// §15.5.20). A client that named none, and a host that is an address, which TLS can't name, are not held to it.
+func isMisdirected(r *http.Request, host string) bool {
+	if r.TLS == nil || r.TLS.ServerName == "" {
+		return false
+	}
+	if _, err := netip.ParseAddr(strings.Trim(host, "[]")); err == nil {
+		return false
+	}
+	return canonicalHost(r.TLS.ServerName) != host
 }
 
 // match finds the route of a gated request, or one of our own endpoints. What the gate left to the route is judged here:

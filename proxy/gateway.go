@@ -27,6 +27,8 @@ type Gateway struct {
 	upstreams map[*API]*upstream
 	endpoints map[endpointKey]*endpoint // those of all upstreams
 	stop      atomic.Pointer[context.CancelFunc]
+	lines     map[string]*line // by API and match
+	tunnels   *tunnels
 	proxy     *httputil.ReverseProxy
 }
 
@@ -38,11 +40,14 @@ func New(o Options) (*Gateway, error) {
 		return nil, err
 	}
 	o.setDefaults()
-	g := &Gateway{o: o, upstreams: map[*API]*upstream{}, endpoints: map[endpointKey]*endpoint{}}
+	g := &Gateway{o: o, upstreams: map[*API]*upstream{}, endpoints: map[endpointKey]*endpoint{},
+		lines: map[string]*line{}, tunnels: newTunnels(o.Previous)}
 	g.proxy = newReverseProxy(o.Log)
 	var routes []*served
 	for _, rt := range o.Routes {
-		routes = append(routes, newServed(rt, g.upstreamOf(rt.API), o.IdleTimeout))
+		s := newServed(rt, g.upstreamOf(rt.API), o.IdleTimeout)
+		s.line = g.lineOf(rt)
+		routes = append(routes, s)
 	}
 	var err error
 	if g.tables, err = newTables(&o, routes); err != nil {
@@ -50,6 +55,9 @@ func New(o Options) (*Gateway, error) {
 	}
 	for _, e := range g.endpoints {
 		e.holders.Add(1)
+	}
+	for _, l := range g.lines {
+		l.holders.Add(1)
 	}
 	g.o.Previous = nil // or every Gateway there ever was would stay in memory
 	return g, nil
@@ -81,7 +89,7 @@ func (c *call) serve() *denial {
 	if refused != nil && !c.route.Observe {
 		return refused
 	}
-	if d := c.upgrade(); d != nil {
+	if d := c.mayUpgrade(); d != nil {
 		return d
 	}
 	if refused == nil {

@@ -35,9 +35,11 @@ type Options struct {
 	TrustedProxies []netip.Prefix
 	// IdleTimeout is the longest wait between bytes of a body, in either direction. Zero means a minute.
 	IdleTimeout time.Duration
-	Log         *slog.Logger     // nil: nothing is logged
-	Now         func() time.Time // nil: time.Now
-	// Previous is the Gateway that this one replaces: its upstream connections are kept. Nil at start.
+	// Draining reports whether the process is about to stop, so that connections end with their next response. Nil: it never is.
+	Draining func() bool
+	Log      *slog.Logger     // nil: nothing is logged
+	Now      func() time.Time // nil: time.Now
+	// Previous is the Gateway that this one replaces: its upstream connections are kept, and its tunnels. Nil at start.
 	Previous *Gateway
 }
 
@@ -82,6 +84,12 @@ type Route struct {
 	MaxBody int64
 	// Streaming lifts the limit on the wait between bytes of a body.
 	Streaming bool
+	// WebSocket routes let a client upgrade its connection. The tunnel ends when its token is revoked, and with CloseOnExpiry
+	// when it expires.
+	WebSocket, CloseOnExpiry bool
+	// Revision stands for everything that the configuration says of the route and its API. Tunnels outlive a reload where
+	// their route is there again with the same Revision. "": they never do.
+	Revision string
 	// Allow are the classes of unusual paths that this route takes.
 	Allow Allow
 	// KeepAuthorization forwards Authorization on a route that is not public.

@@ -1,6 +1,8 @@
 package proxy
 
 import (
+	"bufio"
+	"net"
 	"net/http"
 	"time"
 )
@@ -12,6 +14,9 @@ type response struct {
 	status int           // 0: nothing was written
 	bytes  int64         // of the body
 	idle   time.Duration // the longest that a write may take; 0: no limit
+	http10 bool          // the client knows no informational responses
+	http2  bool          // a deadline ends the stream even while nothing is written
+	taken  func(net.Conn)
 }
 
 // Unwrap is for http.ResponseController.
@@ -20,14 +25,20 @@ func (w *response) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 // WriteHeader implements http.ResponseWriter. Informational responses (1xx) are not the response, and 100 is net/http's to
 // send, when the body is first read: the upstream's would be a second one.
 func (w *response) WriteHeader(status int) {
-	if status == http.StatusContinue {
+	informational := status < http.StatusOK
+	if status == http.StatusContinue || informational && w.http10 {
 		return
 	}
-	if w.status == 0 && status >= http.StatusOK {
+	if w.status == 0 && !informational {
 		w.status = status
+	}
+	if w.http2 && !informational { // the headers wait for the body or its end
+		w.ResponseWriter.WriteHeader(status)
+		return
 	}
 	w.writeBy()
 	w.ResponseWriter.WriteHeader(status)
+	w.wrote()
 }
 
 // Write implements io.Writer.
@@ -37,13 +48,39 @@ func (w *response) Write(p []byte) (int, error) {
 	}
 	w.writeBy()
 	n, err := w.ResponseWriter.Write(p)
+	w.wrote()
 	w.bytes += int64(n)
 	return n, err
+}
+
+// FlushError is for http.ResponseController: to flush is to write what is buffered.
+func (w *response) FlushError() error {
+	w.writeBy()
+	err := http.NewResponseController(w.ResponseWriter).Flush()
+	w.wrote()
+	return err
+}
+
+// Hijack implements http.Hijacker, for the one case in which the connection is given away: it becomes a tunnel.
+func (w *response) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	conn, brw, err := http.NewResponseController(w.ResponseWriter).Hijack()
+	if err == nil {
+		w.status = http.StatusSwitchingProtocols
+		w.taken(conn)
+	}
+	return conn, brw, err
 }
 
 // writeBy moves the write deadline. A ResponseWriter without deadlines has no connection that could stall.
 func (w *response) writeBy() {
 	http.NewResponseController(w.ResponseWriter).SetWriteDeadline(deadline(w.idle))
+}
+
+// wrote takes the write deadline away where it would count the time in which there is nothing to write.
+func (w *response) wrote() {
+	if w.http2 {
+		http.NewResponseController(w.ResponseWriter).SetWriteDeadline(time.Time{})
+	}
 }
 
 // readBy moves the deadline for the request's body.

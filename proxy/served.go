@@ -12,6 +12,7 @@ const defaultTimeout = 30 * time.Second
 type served struct {
 	*Route
 	up       *upstream
+	line     *line
 	charging charging
 	prefix   string // API.StripPrefix without a trailing slash
 	timeout  time.Duration

@@ -178,9 +178,14 @@ func (g *Gateway) Start() {
 	}
 }
 
-// Retire ends the health checks, and closes the idle connections to endpoints that no newer Gateway has taken over.
-// Requests in flight end as they began. Call it once.
+// Retire ends the health checks, and closes the idle connections to endpoints that no newer Gateway has taken over, and the
+// tunnels of routes that are not there any more as they were. Requests in flight end as they began. Call it once.
 func (g *Gateway) Retire() {
+	for _, l := range g.lines {
+		if l.holders.Add(-1) == 0 {
+			l.end()
+		}
+	}
 	if stop := g.stop.Load(); stop != nil {
 		(*stop)()
 	}

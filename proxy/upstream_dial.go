@@ -20,11 +20,9 @@ const (
 	maxResponseHeader = 64 << 10
 	// tlsSessions is how many TLS sessions are kept for each endpoint, to resume.
 	tlsSessions = 64
-	// pingAfter and pingTimeout find an HTTP/2 connection whose other end is gone without a word.
-	pingAfter   = 15 * time.Second
-	pingTimeout = 10 * time.Second
-	// streamWindow is what an HTTP/2 upstream may send ahead of a client that reads slowly, in bytes for each response.
-	streamWindow = 256 << 10
+	// upstreamPing and upstreamPong find an HTTP/2 connection whose other end is gone without a word.
+	upstreamPing = 15 * time.Second
+	upstreamPong = 10 * time.Second
 )
 
 // newTransport takes no proxy from the environment, follows nothing, and passes bodies as they are. How long an answer
@@ -44,8 +42,8 @@ func (e *endpoint) newTransport() *http.Transport {
 		MaxResponseHeaderBytes: maxResponseHeader,
 		DisableCompression:     true,
 		Protocols:              protocols,
-		HTTP2: &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pingTimeout, WriteByteTimeout: pingTimeout,
-			MaxReceiveBufferPerStream: streamWindow},
+		HTTP2: &http.HTTP2Config{SendPingTimeout: upstreamPing, PingTimeout: upstreamPong, WriteByteTimeout: upstreamPong,
+			MaxReceiveBufferPerStream: streamWindow}, // what may come ahead of a client that reads slowly
 	}
 }
 

@@ -156,8 +156,8 @@ func (d *dev) bind(address, flag string) (net.Listener, error) {
 	}
 }
 
-// load reads the configuration as any run does; a file of -c is then moved to embedded state, these listeners and one client
-// more.
+// load reads the configuration as any run does; a file of -c is then moved to embedded state, these listeners without TLS, and
+// one client more.
 func (d *dev) load() (*config.Config, error) {
 	if d.config == "" {
 		cfg, err := loader(filepath.Join(d.dir, "config.yaml"))()
@@ -184,6 +184,7 @@ func (d *dev) load() (*config.Config, error) {
 	cfg.State = config.State{Dir: filepath.Join(d.dir, "state")}
 	cfg.Audit.File = "" // in state.dir: what is tried here is no part of the real trail
 	cfg.Tokens.RingKey, cfg.Tokens.RingKeyFile = secret.Text{}, ""
+	cfg.Server.TLS = nil // no certificate names the address that dev moves it to
 	return cfg, d.withRedis(cfg)
 }
 

@@ -4,7 +4,6 @@ package app
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
@@ -23,6 +22,7 @@ import (
 	"gatehouse/internal/ratelimit"
 	"gatehouse/internal/redisx"
 	"gatehouse/internal/revoke"
+	"gatehouse/proxy"
 	"gatehouse/tokenep"
 )
 
@@ -62,10 +62,12 @@ type App struct {
 	current  atomic.Pointer[snapshot]
 	read     atomic.Pointer[reading] // the last that was read of the files, also where it was refused
 	reload   sync.Mutex              // one reload at a time
-	draining atomic.Bool
+	draining atomic.Bool             // readiness fails
+	ending   atomic.Bool             // nothing is accepted, and connections end with their next response
 
 	public, admin           net.Listener
 	publicServer, adminHTTP *http.Server
+	conns                   conns // of the public listener
 }
 
 // New loads the configuration, opens the state and both listeners, and is ready to Run. On an error nothing stays open.
@@ -85,7 +87,8 @@ func New(ctx context.Context, o Options) (_ *App, err error) {
 	if err := a.openState(ctx, cfg); err != nil {
 		return nil, err
 	}
-	a.metrics = metrics.New(metrics.Options{Version: o.Version, Mode: o.Mode, Reasons: reasonNames(), Errors: tokenep.Errors(), Auth: tokenep.AuthFailures()})
+	a.metrics = metrics.New(metrics.Options{Version: o.Version, Mode: o.Mode, Reasons: reasonNames(), Errors: tokenep.Errors(), Auth: tokenep.AuthFailures(),
+		Endings: proxy.Endings()})
 	a.metrics.Register(collectors(a)...)
 	snap, err := a.build(ctx, cfg, nil)
 	if err != nil {
@@ -105,14 +108,17 @@ func (a *App) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // Run serves until ctx is done, then drains: readiness fails first, then no new connections are taken, and what is in
-// flight gets server.drain to finish. It returns nil after a complete drain.
+// flight gets server.drain to finish. It returns nil after a drain, also where that cut something off.
 func (a *App) Run(ctx context.Context) error {
 	watching, stop := context.WithCancel(ctx)
 	defer stop()
 	go a.watch(watching)
 	go a.judgeRedis(watching)
+	sweeping, stopSweep := context.WithCancel(context.Background()) // to the end of the drain
+	defer stopSweep()
+	go a.sweep(sweeping)
 	failed := make(chan error, 2)
-	go func() { failed <- a.publicServer.Serve(a.public) }()
+	go func() { failed <- a.publicServer.Serve(a.secured()) }()
 	go func() { failed <- a.adminHTTP.Serve(a.admin) }()
 	a.log.Info("ready", append([]any{"mode", a.opts.Mode, "version", a.opts.Version, "listen", a.public.Addr().String(),
 		"admin", a.admin.Addr().String()}, a.Facts()...)...)
@@ -122,22 +128,6 @@ func (a *App) Run(ctx context.Context) error {
 	case <-ctx.Done():
 		return a.drain()
 	}
-}
-
-func (a *App) drain() error {
-	a.draining.Store(true)
-	limit := a.current.Load().cfg.Server.Drain
-	a.log.Info("draining", "limit", limit.String())
-	ctx, cancel := context.WithTimeout(context.Background(), limit)
-	defer cancel()
-	err := a.publicServer.Shutdown(ctx)
-	if err != nil {
-		a.publicServer.Close()
-		err = fmt.Errorf("requests were still in flight after server.drain (%s)", limit)
-	}
-	a.adminHTTP.Close()
-	a.log.Info("stopped")
-	return err
 }
 
 // Ready reports whether this node serves what it is asked for, and if not, why. Probes read it.

@@ -2,6 +2,10 @@ package app
 
 import (
 	"context"
+	"crypto/sha256"
+	"crypto/tls"
+	"encoding/hex"
+	"encoding/json"
 	"time"
 
 	"gatehouse/authz"
@@ -31,6 +35,7 @@ type snapshot struct {
 	ring     *keyring.Ring
 	verifier *authz.Verifier
 	gateway  *proxy.Gateway
+	tls      *tls.Config // of the public listener; nil: plain HTTP
 	loaded   time.Time
 	keys     *clientKeys
 }
@@ -110,7 +115,7 @@ func (a *App) build(ctx context.Context, cfg *config.Config, prev *snapshot) (_ 
 		Routes: routes, Own: endpoint.Endpoints(), PublicURL: cfg.Server.PublicURL,
 		Verifier: verifier, Revocations: revocations{a.revocations}, Clients: registry, Limiter: a.limiter,
 		Sinks:          append([]exchange.Sink{a.metrics, exchange.AccessLog{Log: a.log}, a.quotas, a.audit}, a.opts.Sinks...),
-		TrustedProxies: cfg.Server.TrustedProxies, IdleTimeout: cfg.Server.IdleTimeout, Log: a.log, Now: time.Now,
+		TrustedProxies: cfg.Server.TrustedProxies, IdleTimeout: cfg.Server.IdleTimeout, Draining: a.ending.Load, Log: a.log, Now: time.Now,
 	}
 	if prev != nil {
 		o.Previous = prev.gateway
@@ -119,7 +124,7 @@ func (a *App) build(ctx context.Context, cfg *config.Config, prev *snapshot) (_ 
 	if err != nil {
 		return nil, err
 	}
-	return &snapshot{cfg: cfg, ring: ring, verifier: verifier, gateway: gateway, loaded: time.Now(), keys: keys}, nil
+	return &snapshot{cfg: cfg, ring: ring, verifier: verifier, gateway: gateway, tls: tlsConfig(cfg, prev), loaded: time.Now(), keys: keys}, nil
 }
 
 func apis(cfg *config.Config) []tokenep.API {
@@ -177,6 +182,7 @@ func route(api *proxy.API, c config.API, r config.Route) *proxy.Route {
 		API: api, Method: r.Method, Pattern: r.Pattern, Match: r.Match, Public: r.Auth == "public",
 		Policy: authz.Policy{Audience: c.Audience, Issuers: c.Issuers, MaxStaleness: c.Revocation.MaxStaleness, AllowStale: c.Revocation.AllowStale},
 		Cost:   r.Cost, Observe: r.Observe, Timeout: r.Timeout, MaxBody: r.MaxBody, Streaming: r.Streaming, KeepAuthorization: r.KeepAuthorization,
+		WebSocket: r.WebSocket, CloseOnExpiry: r.CloseOnExpiry, Revision: revision(c, r),
 	}
 	switch r.Auth {
 	case "token":
@@ -191,6 +197,17 @@ func route(api *proxy.API, c config.API, r config.Route) *proxy.Route {
 		out.Limits = append(out.Limits, limit(l))
 	}
 	return out
+}
+
+// revision stands for all that is said of a route and its API, other routes and the places in the file excepted.
+func revision(api config.API, r config.Route) string {
+	api.Pos, api.Routes, r.Pos = config.Pos{}, nil, config.Pos{}
+	text, err := json.Marshal([]any{api, r})
+	if err != nil {
+		panic(err) // plain data always marshals
+	}
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:])
 }
 
 func limit(l config.RateLimit) proxy.Limit {

@@ -33,6 +33,8 @@ var (
 	keyTurns    = describe("signing_key_rotations_total", "Times that a signing key took the place of another.")
 	keyFailures = describe("signing_key_failures_total", "Times that the signing keys could not be kept up, since Redis or the disk failed.")
 	keyBroken   = describe("signing_key_unsealable", "Keys in Redis that do not unseal: changed there, or sealed under another ring_key_file.")
+	tunnels     = describe("tunnels_open", "Connections that became WebSockets and are open.")
+	certExpiry  = describe("tls_certificate_expiry_timestamp_seconds", "When the certificate of the public listener expires.", "name")
 	logDropped  = describe("log_lines_dropped_total", "Log lines given up because nobody read the log.")
 	poolWaiting = describe("slow_hashes_waiting", "Requests that wait for an argon2id secret to be compared.")
 	poolRunning = describe("slow_hashes_running", "argon2id secrets that are being compared.")
@@ -55,7 +57,7 @@ func collectors(a *App) []prometheus.Collector { return []prometheus.Collector{s
 
 // Describe implements prometheus.Collector.
 func (s stats) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{draining, ready, revoked, staleness, fleet, outbox, limitKeys, limitShared, keyState, keyCreated, keyExpiry, keyTurns, keyFailures, keyBroken, auditLines, auditLost, auditFails, auditDown, logDropped,
+	for _, d := range []*prometheus.Desc{draining, ready, revoked, staleness, fleet, outbox, limitKeys, limitShared, keyState, keyCreated, keyExpiry, keyTurns, keyFailures, keyBroken, auditLines, auditLost, auditFails, auditDown, tunnels, certExpiry, logDropped,
 		poolWaiting, poolRunning, poolTotal, keySets, keySetAge, keySetLeft, keyFetches, assertions, replayed, lockoutKeys} {
 		ch <- d
 	}
@@ -104,6 +106,10 @@ func (s stats) Collect(ch chan<- prometheus.Metric) {
 		counter(keyTurns, ring.Rotations)
 		counter(keyFailures, ring.Failures)
 		gauge(keyBroken, float64(ring.Unsealable))
+		gauge(tunnels, float64(snap.gateway.Tunnels()))
+		if t := snap.cfg.Server.TLS; t != nil {
+			gauge(certExpiry, float64(t.Certificate.Leaf.NotAfter.Unix()), "server")
+		}
 	}
 	s.collectAuth(gauge, counter)
 	if s.a.redis == nil {

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -27,9 +28,33 @@ func (a *App) listen(cfg *config.Config) (err error) {
 		}
 	}
 	a.auth.serveAt(a.public.Addr(), a.admin.Addr())
-	a.publicServer = proxy.Server(a, proxy.ServerOptions{IdleTimeout: cfg.Server.IdleTimeout, MaxHeaderBytes: int(cfg.Server.MaxHeaderBytes), Log: a.log})
+	a.publicServer = proxy.Server(a, proxy.ServerOptions{IdleTimeout: cfg.Server.IdleTimeout, MaxHeaderBytes: int(cfg.Server.MaxHeaderBytes),
+		H2C: cfg.Server.H2C, Log: a.log})
+	a.publicServer.ConnState = a.conns.note
 	a.adminHTTP = a.adminServer(cfg)
 	return nil
+}
+
+// secured is the public listener, with TLS where the configuration has it: each connection by the certificate in force when it
+// is accepted.
+func (a *App) secured() net.Listener {
+	if a.current.Load().tls == nil {
+		return a.public
+	}
+	return proxy.TLS(a.public, func() *tls.Config { return a.current.Load().tls })
+}
+
+// tlsConfig is that of the snapshot before where certificate and authorities are the same, so that sessions are resumed;
+// a new one ends them.
+func tlsConfig(cfg *config.Config, prev *snapshot) *tls.Config {
+	t := cfg.Server.TLS
+	switch {
+	case t == nil:
+		return nil
+	case prev != nil && prev.cfg.Server.TLS != nil && prev.cfg.Server.TLS.Sum == t.Sum:
+		return prev.tls
+	}
+	return proxy.TLSConfig(t.Certificate, t.ClientCAs)
 }
 
 // listen opens host:port or unix:/path, and says which key to change where it can't.

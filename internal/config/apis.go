@@ -140,6 +140,7 @@ func (r *reader) buildRoute(m val[*rawRoute], a *rawAPI, api *API) Route {
 		MaxBody:   t.maxBody.or(api.MaxBody),
 		Cost:      t.cost.or(1),
 		Streaming: t.streaming.v,
+		WebSocket: len(t.upgrade.v) > 0,
 		AllowPath: plainList(t.allowPath),
 	}
 	if t.match.set {
@@ -154,13 +155,30 @@ func (r *reader) buildRoute(m val[*rawRoute], a *rawAPI, api *API) Route {
 		}
 	}
 	r.routeScopes(m, a, api, &out)
+	out.CloseOnExpiry = r.closeOnExpiry(t, &out)
 	by := "client"
 	if out.Auth == "public" {
 		by = "ip"
 	}
 	out.RateLimits = limitsOf(api.Name+" "+out.Match, t.rateLimit.v, by)
 	r.checkCost(m, api, &out)
+	if out.WebSocket && api.UpstreamProtocol != "http1" {
+		r.fail(t.upgrade.at, "a WebSocket begins with HTTP/1.1, and upstream_protocol is %s — give these routes an API of their own", api.UpstreamProtocol)
+	}
 	return out
+}
+
+// closeOnExpiry reports a route that has nothing to close, or no token that could expire.
+func (r *reader) closeOnExpiry(t *rawRoute, out *Route) bool {
+	switch {
+	case !t.closeOnExpiry.v:
+		return false
+	case !out.WebSocket:
+		r.fail(t.closeOnExpiry.at, "closes WebSockets, which this route does not take — add upgrade: [websocket], or remove it")
+	case out.Auth == "public":
+		r.fail(t.closeOnExpiry.at, "a public route reads no token that could expire — remove it")
+	}
+	return true
 }
 
 func modeOf(observe bool) string {

@@ -7,6 +7,9 @@
 package config
 
 import (
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
 	"net/netip"
 	"net/url"
 	"path/filepath"
@@ -59,7 +62,23 @@ type Server struct {
 	IdleTimeout    time.Duration
 	MaxHeaderBytes int64
 	Drain          time.Duration
+	DrainDelay     time.Duration // the listener stays open for so long once readiness fails; 0: it closes at once
+	TLS            *ServerTLS    // nil: plain HTTP
+	H2C            bool          // HTTP/2 without TLS, by prior knowledge
 }
+
+// ServerTLS is server.tls: a certificate with its key, read and found to belong together.
+type ServerTLS struct {
+	Pos         Pos
+	Certificate tls.Certificate `json:"-"` // Leaf is set
+	// ClientCAs are who signs the certificates that clients are asked for. Nil: none is asked for.
+	ClientCAs *x509.CertPool `json:"-"`
+	// Sum is over the content of the files: TLS begins anew where it differs.
+	Sum string
+}
+
+// Format implements fmt.Formatter: however it is printed, the key is not.
+func (t *ServerTLS) Format(f fmt.State, _ rune) { fmt.Fprintf(f, "tls %.12s", t.Sum) }
 
 // Admin is the second listener: health, metrics, reload.
 type Admin struct {
@@ -198,15 +217,18 @@ type Route struct {
 	// Auth is "scopes", "token" or "public".
 	Auth string
 	// All and Any are the required scopes: all of All, and, where Any is not empty, every scope of at least one of its members.
-	All        []string
-	Any        [][]string
-	Observe    bool
-	Timeout    time.Duration
-	MaxBody    int64
-	Cost       int64
-	Streaming  bool
-	AllowPath  []string    // slash | percent | semicolon | double_slash
-	RateLimits []RateLimit // the route's own, besides the API's
+	All       []string
+	Any       [][]string
+	Observe   bool
+	Timeout   time.Duration
+	MaxBody   int64
+	Cost      int64
+	Streaming bool
+	WebSocket bool // upgrade: [websocket]
+	// CloseOnExpiry ends a WebSocket when its token expires.
+	CloseOnExpiry bool
+	AllowPath     []string    // slash | percent | semicolon | double_slash
+	RateLimits    []RateLimit // the route's own, besides the API's
 	// KeepAuthorization says what the upstream gets once the API's, the mode's and public routes' defaults are applied.
 	KeepAuthorization bool
 }

@@ -74,7 +74,7 @@ func TestFull(t *testing.T) {
 			{
 				Name: "orders", Pos: pos("config.yaml", 42, 3), Audience: "https://api.example/orders",
 				Upstreams: []Upstream{{mustURL("https://orders.internal:8443/v1"), 3}, {mustURL("https://orders2.internal"), 1}}, Balance: "least_requests",
-				UpstreamTLS: &UpstreamTLS{CA: []byte(readArchive(t, "testdata/good/full.txt").sections["ca.pem"]), ServerName: "orders.internal"}, UpstreamProtocol: "http2",
+				UpstreamTLS: &UpstreamTLS{CA: []byte(readArchive(t, "testdata/good/full.txt").sections["ca.pem"]), ServerName: "orders.internal"}, UpstreamProtocol: "http1",
 				Health:  &Health{Path: "/healthz?full=1", Interval: time.Second, Timeout: 500 * time.Millisecond, HealthyAfter: 1, UnhealthyAfter: 4},
 				Breaker: &Breaker{Failures: 3, OpenFor: 2 * time.Second}, Retry: &Retry{Attempts: 3, On: []string{"connect", "502"}},
 				Scopes: map[string]string{"orders:read": "Read", "orders:write": ""}, Algorithm: "PS256", TTL: time.Minute,
@@ -90,14 +90,14 @@ func TestFull(t *testing.T) {
 					{
 						Pos: pos("config.yaml", 74, 16), Match: "GET /o/{id}", Method: "GET", Pattern: "/o/{id}", Auth: "scopes",
 						All: []string{"orders:read"}, Any: [][]string{{"orders:write"}, {"orders:read", "orders:write"}},
-						Timeout: 4 * time.Second, MaxBody: 1024, Cost: 2, Streaming: true, AllowPath: []string{"slash", "double_slash"},
+						Timeout: 4 * time.Second, MaxBody: 1024, Cost: 2, Streaming: true, WebSocket: true, CloseOnExpiry: true, AllowPath: []string{"slash", "double_slash"},
 						RateLimits: []RateLimit{
 							{Name: "orders GET /o/{id}", Requests: 9, Per: time.Second, Burst: 9, By: "route", OnError: "open"},
 							{Name: "orders GET /o/{id}#2", Requests: 8, Per: time.Second, Burst: 8, By: "client", OnError: "local"},
 						},
 					},
 					{
-						Pos: pos("config.yaml", 86, 16), Match: "/o", Pattern: "/o", Auth: "public", Observe: true, Cost: 0,
+						Pos: pos("config.yaml", 87, 16), Match: "/o", Pattern: "/o", Auth: "public", Observe: true, Cost: 0,
 						Timeout: 3 * time.Second, MaxBody: 2 << 20, KeepAuthorization: true,
 						RateLimits: []RateLimit{{Name: "orders /o", Requests: 1, Per: time.Second, Burst: 1, By: "ip", OnError: "local"}},
 					},
@@ -369,7 +369,7 @@ func TestExample(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(c.APIs) != 1 || len(c.APIs[0].Routes) != 6 || len(c.Clients) != 1 || len(c.Clients[0].Secrets) != 1 || len(c.Warnings) != 0 {
+	if len(c.APIs) != 1 || len(c.APIs[0].Routes) != 7 || len(c.Clients) != 1 || len(c.Clients[0].Secrets) != 1 || len(c.Warnings) != 0 {
 		t.Errorf("got %+v", c)
 	}
 	for _, s := range []shape{configForm.shape, clientsForm.shape} {
@@ -412,7 +412,7 @@ func TestExampleComments(t *testing.T) {
 		t.Fatalf("%d commented keys, want at least 20", len(places))
 	}
 	ca := readArchive(t, "testdata/good/full.txt").sections["ca.pem"]
-	cert, key := pair(t, time.Now().Add(time.Hour))
+	pair := testCert(t, time.Hour*24*365, "127.0.0.1")
 	for _, p := range places {
 		line := text[p[0]:p[1]]
 		on := text[:p[0]] + commented.ReplaceAllString(line, "$1$2") + text[p[1]:]
@@ -429,8 +429,9 @@ func TestExampleComments(t *testing.T) {
 		write(t, filepath.Join(dir, "redis.password"), "secret\n")
 		write(t, filepath.Join(dir, "redis-ca.pem"), ca)
 		write(t, filepath.Join(dir, "up-ca.pem"), ca)
-		write(t, filepath.Join(dir, "up.crt"), cert)
-		write(t, filepath.Join(dir, "up.key"), key)
+		writePair(t, dir, "up.crt", "up.key", pair)
+		writePair(t, dir, "tls.crt", "tls.key", pair)
+		write(t, filepath.Join(dir, "clients-ca.pem"), ca)
 		_, err := Load(filepath.Join(dir, "config.yaml"), Options{Getenv: func(string) (string, bool) { return "", false }})
 		for _, allowed := range []string{"signing chooses among", "there is no state.redis", "strip_prefix /orders,",
 			"upstream and upstreams exclude each other", "is for https, and http://"} { // need a key that is off here

@@ -49,6 +49,15 @@ type rawServer struct {
 	idleTimeout    val[time.Duration]
 	maxHeaderBytes val[int64]
 	drain          val[time.Duration]
+	drainDelay     val[time.Duration]
+	tls            val[*rawServerTLS]
+	h2c            val[bool]
+}
+
+type rawServerTLS struct {
+	certFile     val[string]
+	keyFile      val[string]
+	clientCAFile val[string]
 }
 
 var serverForm = object(
@@ -59,8 +68,13 @@ var serverForm = object(
 	is("idle_timeout", aDuration, func(s *rawServer) *val[time.Duration] { return &s.idleTimeout }),
 	is("max_header_bytes", size(4<<10, 16<<20), func(s *rawServer) *val[int64] { return &s.maxHeaderBytes }),
 	is("drain", aDuration, func(s *rawServer) *val[time.Duration] { return &s.drain }),
-	later[rawServer]("tls"),
-	later[rawServer]("h2c", "false"),
+	is("drain_delay", aDuration, func(s *rawServer) *val[time.Duration] { return &s.drainDelay }),
+	is("tls", object(
+		is("cert_file", aFile, func(t *rawServerTLS) *val[string] { return &t.certFile }).must(),
+		is("key_file", aFile, func(t *rawServerTLS) *val[string] { return &t.keyFile }).must(),
+		is("client_ca_file", aFile, func(t *rawServerTLS) *val[string] { return &t.clientCAFile }),
+	), func(s *rawServer) *val[*rawServerTLS] { return &s.tls }),
+	is("h2c", aBool, func(s *rawServer) *val[bool] { return &s.h2c }),
 )
 
 type rawAdmin struct {
@@ -257,16 +271,18 @@ var (
 )
 
 type rawRoute struct {
-	match     val[pattern]
-	scopes    val[scopeRule]
-	auth      val[string]
-	mode      val[string]
-	timeout   val[time.Duration]
-	maxBody   val[int64]
-	cost      val[int64]
-	streaming val[bool]
-	allowPath val[[]val[string]]
-	rateLimit val[[]*rawLimit]
+	match         val[pattern]
+	scopes        val[scopeRule]
+	auth          val[string]
+	mode          val[string]
+	timeout       val[time.Duration]
+	maxBody       val[int64]
+	cost          val[int64]
+	streaming     val[bool]
+	upgrade       val[[]val[string]]
+	closeOnExpiry val[bool]
+	allowPath     val[[]val[string]]
+	rateLimit     val[[]*rawLimit]
 }
 
 var routeForm = object(
@@ -281,7 +297,8 @@ var routeForm = object(
 	is("allow_path", list(word([]string{"slash", "percent", "semicolon", "double_slash"})),
 		func(t *rawRoute) *val[[]val[string]] { return &t.allowPath }),
 	is("rate_limit", limitsForm, func(t *rawRoute) *val[[]*rawLimit] { return &t.rateLimit }),
-	later[rawRoute]("upgrade", "[]"),
+	is("upgrade", list(word([]string{"websocket"})), func(t *rawRoute) *val[[]val[string]] { return &t.upgrade }),
+	is("close_on_expiry", aBool, func(t *rawRoute) *val[bool] { return &t.closeOnExpiry }),
 )
 
 type rawAudit struct {

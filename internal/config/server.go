@@ -46,6 +46,12 @@ func (r *reader) buildServer(c *Config, raw *rawConfig) {
 		IdleTimeout:    s.idleTimeout.or(defaultIdleTimeout),
 		MaxHeaderBytes: s.maxHeaderBytes.or(defaultMaxHeaderBytes),
 		Drain:          s.drain.or(defaultDrain),
+		DrainDelay:     s.drainDelay.v,
+		H2C:            s.h2c.v,
+	}
+	r.buildServerTLS(c, s)
+	if c.Server.DrainDelay >= c.Server.Drain {
+		r.fail(s.drainDelay.at, "leaves nothing of server.drain (%s), which it is part of — make it shorter", short(c.Server.Drain))
 	}
 	if s.listen.set {
 		c.Server.ListenPos = s.listen.at.pos()

@@ -55,6 +55,9 @@ type Record struct {
 	UpstreamError     string        // closed set: dial, tls, timeout, reset, canceled, breaker, other; "" for none
 	UpstreamDetail    string        // the error in words, for the log alone
 	Duration          time.Duration
+	// Closed is why the gateway ended a connection that had become a tunnel (status 101): idle, reload, drain, or the reason
+	// for which its token no longer passes; "" where one of its sides ended it.
+	Closed string
 }
 
 // Own is what the token, revocation and introspection endpoints add to a record.

@@ -38,7 +38,7 @@ func (a AccessLog) Finish(r *Record) {
 		{"reason", r.Reason}, {"detail", r.Detail}, {"api", r.API}, {"route", r.Route}, {"endpoint", r.Endpoint},
 		{"client", r.Client}, {"issuer", r.Issuer}, {"token_id", r.TokenID}, {"scopes", r.Scopes},
 		{"required", r.Required}, {"oauth_error", r.OAuthError}, {"auth_failure", r.AuthFailure}, {"limit", r.Limit}, {"limit_source", r.LimitSource},
-		{"upstream", r.Server}, {"upstream_error", r.UpstreamError}, {"upstream_detail", r.UpstreamDetail},
+		{"closed", r.Closed}, {"upstream", r.Server}, {"upstream_error", r.UpstreamError}, {"upstream_detail", r.UpstreamDetail},
 	} {
 		if f.value != "" {
 			attrs = append(attrs, slog.String(f.name, short(f.value)))

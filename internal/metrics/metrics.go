@@ -38,6 +38,7 @@ type Options struct {
 	Reasons []string // the closed set of denial reasons
 	Errors  []string // the closed set of OAuth error words, without "ok"
 	Auth    []string // the closed set of reasons why clients did not authenticate
+	Endings []string // the closed set of exchange.Record.Closed, without ""
 }
 
 // Metrics holds the series of one process. It is safe for concurrent use.
@@ -64,6 +65,7 @@ type Metrics struct {
 	quotaReached  *prometheus.CounterVec
 	tokenCache    *prometheus.CounterVec
 	limits        *prometheus.CounterVec
+	tunnelEnds    *prometheus.CounterVec
 	panics        prometheus.Counter
 
 	configInfo *prometheus.GaugeVec
@@ -81,6 +83,7 @@ func New(o Options) *Metrics {
 	m := &Metrics{registry: prometheus.NewRegistry(), reasons: o.Reasons, routes: map[series]Route{}, clients: map[string]bool{}}
 	m.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	m.exchangeSeries()
+	m.tunnelSeries(o.Endings)
 	m.tokenSeries(o)
 	m.configSeries()
 	m.gauge("gatehouse_build_info", "What is running; always 1.", "version", "goversion", "mode").
@@ -107,6 +110,16 @@ func (m *Metrics) exchangeSeries() {
 	m.registry.MustRegister(panics)
 	m.panics = panics
 	m.create(Route{API: unmatched, Match: unmatched, Methods: allMethods}, unroutedCodes)
+}
+
+// peer is the cause of a tunnel's end where one of its sides ended it.
+const peer = "peer"
+
+func (m *Metrics) tunnelSeries(endings []string) {
+	m.tunnelEnds = m.counter("gatehouse_tunnels_closed_total", "WebSockets that ended: by one of their sides (peer), or by the gateway and why.", "cause")
+	for _, e := range append([]string{peer}, endings...) {
+		m.tunnelEnds.WithLabelValues(e)
+	}
 }
 
 func (m *Metrics) tokenSeries(o Options) {
@@ -219,6 +232,13 @@ func (m *Metrics) finishDecision(r *exchange.Record, api string) {
 }
 
 func (m *Metrics) finishForward(r *exchange.Record, api string) {
+	if r.Status == http.StatusSwitchingProtocols {
+		cause := r.Closed
+		if cause == "" {
+			cause = peer
+		}
+		m.tunnelEnds.WithLabelValues(cause).Inc()
+	}
 	if r.Upstream > 0 {
 		m.upstream.WithLabelValues(api).Observe(r.Upstream.Seconds())
 	}
