@@ -8,7 +8,7 @@ FUZZ        ?= ^Fuzz
 FUZZPKGS    ?= ./...
 CLIENTS     := internal/blackbox/testdata/clients
 
-.PHONY: build test bench lint fuzz run redis clients strangers
+.PHONY: build test big bench lint fuzz run redis clients strangers
 
 build: ## one static binary, ./gatehouse
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o gatehouse ./cmd/gatehouse
@@ -23,6 +23,9 @@ test: redis ## every test, with the race detector where the machine has a C comp
 	  echo "no C compiler: testing without the race detector"; \
 	  $(GO) test -shuffle=on -count=1 -timeout 9m ./...; \
 	fi
+
+big: ## the tests that take a gigabyte, a thousand connections or hundreds of reloads, at full size
+	GATEHOUSE_BIG=1 $(GO) test -count=1 -timeout 30m -run 'Big|UnderLoad|SlowReaders' ./proxy ./internal/app ./cmd/gatehouse
 
 redis: ## installs redis-server by the system's package manager where there is none
 	@command -v redis-server >/dev/null 2>&1 || sh .ci/redis
