@@ -70,6 +70,8 @@ func (c *call) forward() {
 	if c.r.ContentLength != 0 {
 		c.inbound = newInbound(c)
 		in.Body = c.inbound
+		// Else net/http would close the body when the response begins, under the transport that may be about to find its end.
+		http.NewResponseController(c.w.ResponseWriter).EnableFullDuplex() // HTTP/2 always is
 	}
 	c.w.wrote() // nothing is written before the answer comes
 	c.w.taken = func(conn net.Conn) { context.AfterFunc(ctx, func() { conn.Close() }) }

@@ -67,7 +67,8 @@ type App struct {
 
 	public, admin           net.Listener
 	publicServer, adminHTTP *http.Server
-	conns                   conns // of the public listener
+	door                    *lastCall // the public listener as it is served
+	conns                   conns     // of the public listener
 }
 
 // New loads the configuration, opens the state and both listeners, and is ready to Run. On an error nothing stays open.
@@ -104,6 +105,8 @@ func New(ctx context.Context, o Options) (_ *App, err error) {
 
 // ServeHTTP serves one request by the configuration in force when it came. It keeps that one to its end.
 func (a *App) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	a.conns.requests.Add(1)
+	defer a.requestDone()
 	a.current.Load().gateway.ServeHTTP(w, r)
 }
 

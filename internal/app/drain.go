@@ -9,15 +9,19 @@ import (
 )
 
 const (
-	// settle is how long connections without a request may bring one more, once nothing is accepted any more. A request that
-	// is on its way when its connection is closed fails, so they are told first, by the response to it.
+	// settle is how long connections without a request may bring one more, once no new ones begin. A request that is on its
+	// way when its connection is closed fails, so they are told first, by the response to it.
 	settle = 500 * time.Millisecond
 	// sweepEvery is the time between two looks at whether the tokens of open tunnels still pass.
 	sweepEvery = 500 * time.Millisecond
 )
 
-// conns counts the open connections of the public listener, tunnels excepted.
-type conns struct{ open atomic.Int64 }
+// conns counts what is under way on the public listener, tunnels excepted.
+type conns struct {
+	open     atomic.Int64 // connections
+	requests atomic.Int64
+	ended    atomic.Int64 // when a request last did, in Unix nanoseconds; kept during a drain alone
+}
 
 // note is for http.Server.ConnState.
 func (c *conns) note(_ net.Conn, state http.ConnState) {
@@ -27,6 +31,22 @@ func (c *conns) note(_ net.Conn, state http.ConnState) {
 	case http.StateClosed, http.StateHijacked:
 		c.open.Add(-1)
 	}
+}
+
+// settled reports whether nothing is under way, and has not been for long enough.
+func (c *conns) settled() bool {
+	if c.open.Load() == 0 {
+		return true
+	}
+	return c.requests.Load() == 0 && time.Since(time.Unix(0, c.ended.Load())) >= settle
+}
+
+// requestDone is called at the end of every request.
+func (a *App) requestDone() {
+	if a.ending.Load() {
+		a.conns.ended.Store(time.Now().UnixNano())
+	}
+	a.conns.requests.Add(-1)
 }
 
 // drain ends the process without breaking a request: readiness fails, and for server.drain_delay everything goes on as
@@ -39,20 +59,22 @@ func (a *App) drain() error {
 	a.draining.Store(true)
 	a.log.Info("draining", "limit", server.Drain.String(), "delay", server.DrainDelay.String(), "tunnels", a.current.Load().gateway.Tunnels())
 	pause(ctx, server.DrainDelay, func() bool { return false })
+	a.conns.ended.Store(time.Now().UnixNano())
 	a.ending.Store(true)
-	a.public.Close()
-	pause(ctx, settle, func() bool { return a.conns.open.Load() == 0 })
+	a.door.stop()
+	// Shutdown drops every request that comes on a connection after it, so it waits until none is expected.
+	pause(ctx, server.Drain, a.conns.settled)
 	err := a.publicServer.Shutdown(ctx)
 	tunnels := a.current.Load().gateway.DrainTunnels(ctx)
-	requests := int64(0)
+	connections := int64(0)
 	if err != nil {
-		requests = a.conns.open.Load()
+		connections = a.conns.open.Load()
 		a.publicServer.Close()
 	}
 	a.adminHTTP.Close()
-	if requests > 0 || tunnels > 0 {
+	if connections > 0 || tunnels > 0 {
 		a.log.Warn("server.drain was not long enough for everything in flight, the rest was closed", "limit", server.Drain.String(),
-			"connections", requests, "tunnels", tunnels)
+			"connections", connections, "tunnels", tunnels)
 	}
 	a.log.Info("stopped")
 	return nil

@@ -22,6 +22,7 @@ func (a *App) listen(cfg *config.Config) (err error) {
 			return err
 		}
 	}
+	a.door = &lastCall{Listener: a.public}
 	if a.admin = a.opts.Admin; a.admin == nil {
 		if a.admin, err = listen(cfg.Admin.Listen, "admin.listen", cfg.Admin.ListenPos); err != nil {
 			return err
@@ -39,9 +40,9 @@ func (a *App) listen(cfg *config.Config) (err error) {
 // is accepted.
 func (a *App) secured() net.Listener {
 	if a.current.Load().tls == nil {
-		return a.public
+		return a.door
 	}
-	return proxy.TLS(a.public, func() *tls.Config { return a.current.Load().tls })
+	return proxy.TLS(a.door, func() *tls.Config { return a.current.Load().tls })
 }
 
 // tlsConfig is that of the snapshot before where certificate and authorities are the same, so that sessions are resumed;

@@ -64,6 +64,7 @@ var homes = map[string][]string{
 	"github.com/prometheus/client_golang": {"internal/metrics", "internal/app"},
 	"github.com/spf13/cobra":              {"cmd/gatehouse"},
 	"golang.org/x/crypto":                 {"internal/secret"},
+	"golang.org/x/sys":                    {"internal/app"},
 }
 
 // forbidden says which packages of the standard library a package must do without, and why.
