@@ -18,7 +18,7 @@ import (
 var h2specExceptions = map[string]string{
 	"http2/6.5.3 Sends multiple values of SETTINGS_INITIAL_WINDOW_SIZE": "Go closes a connection whose SETTINGS name one setting twice, instead of taking the last value: " +
 		"no client does it, and it was a way to make servers work",
-	"http2/8.1.2.2 Sends a HEADERS frame that contains the connection-specific header field": "Go answers 400 by itself instead of resetting the stream, as RFC 9113 §8.1.1 allows",
+	"http2/8.1.2.2 Sends a HEADERS frame that contains the connection-specific header field":                       "Go answers 400 by itself instead of resetting the stream, as RFC 9113 §8.1.1 allows",
 	"http2/8.1.2.2 Sends a HEADERS frame that contains the TE header field with any value other than \"trailers\"": "the same: 400 (RFC 9113 §8.1.1)",
 }
 
@@ -31,7 +31,7 @@ func TestH2Spec(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &config.Config{Host: host, Path: "/", Timeout: 5 * time.Second, MaxHeaderLen: 4000, TLS: true, Insecure: true, Strict: true}
+	c := &config.Config{Host: host, Path: "/", Timeout: 3 * time.Second, MaxHeaderLen: 4000, TLS: true, Insecure: true, Strict: true}
 	if c.Port, err = strconv.Atoi(port); err != nil {
 		t.Fatal(err)
 	}
