@@ -47,9 +47,9 @@ func TestLongExchanges(t *testing.T) {
 	t.Parallel()
 	const timeout, idle, bytes, every = 400 * time.Millisecond, 400 * time.Millisecond, 25, 50 * time.Millisecond
 	routes := func() []*Route {
-		up, down, both := public("POST /up"), public("GET /down"), public("POST /both")
-		up.Timeout, down.Timeout, both.Timeout = timeout, timeout, timeout
-		return []*Route{up, down, both}
+		up, down, both, talk := public("POST /up"), public("GET /down"), public("POST /both"), public("POST /talk")
+		up.Timeout, down.Timeout, both.Timeout, talk.Timeout = timeout, timeout, timeout, timeout
+		return []*Route{up, down, both, talk}
 	}
 	bothProtocols(t, func(o *Options) { o.IdleTimeout = idle }, routes, func(t *testing.T, s *secured, c *http.Client) {
 		s.up.answerWith(func(w http.ResponseWriter, r *http.Request) {
@@ -63,7 +63,7 @@ func TestLongExchanges(t *testing.T) {
 			case "/up":
 				n, err := io.Copy(io.Discard, r.Body)
 				fmt.Fprint(w, n, err)
-			case "/down":
+			case "/down", "/talk":
 				for range bytes {
 					io.WriteString(w, "x")
 					rc.Flush()
@@ -71,6 +71,8 @@ func TestLongExchanges(t *testing.T) {
 				}
 			}
 		})
+		silent, hang := io.Pipe() // a body that says nothing, while the other side talks
+		defer hang.Close()
 		for _, tt := range []struct {
 			method, path string
 			body         io.Reader
@@ -79,6 +81,7 @@ func TestLongExchanges(t *testing.T) {
 			{"POST", "/up", &drip{bytes, every}, fmt.Sprint(bytes, nil)},
 			{"GET", "/down", nil, strings.Repeat("x", bytes)},
 			{"POST", "/both", &drip{bytes, every}, fmt.Sprint(bytes, nil)},
+			{"POST", "/talk", silent, strings.Repeat("x", bytes)},
 		} {
 			req, _ := http.NewRequest(tt.method, "https://gate.example"+tt.path, tt.body)
 			start := time.Now()
