@@ -9,7 +9,6 @@ FUZZPKGS    ?= ./...
 CLIENTS     := internal/blackbox/testdata/clients
 
 .PHONY: build test big bench lint fuzz run redis clients strangers
-.PHONY: build test test-race big bench lint fuzz run redis
 
 build: ## one static binary, ./gatehouse
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o gatehouse ./cmd/gatehouse
