@@ -5,7 +5,8 @@
 // other, so that a lock tells nothing; and since the address counts, nobody can lock a client out from elsewhere.
 //
 // What it remembers is bounded by the addresses, not by the ids: those of one address share 65536 counters, so that
-// made-up ids cost a stranger's own address its counters and nobody else's.
+// made-up ids cost a stranger's own address its counters. Where there is no room for more counters, addresses share some,
+// by chance: few addresses can't lock many others out.
 package lockout
 
 import (

@@ -190,3 +190,25 @@ func TestIPv6(t *testing.T) {
 		t.Error("addresses of two /64 count as one")
 	}
 }
+
+// Ensure that a stranger who fills the memory from a few addresses locks nobody out elsewhere.
+func TestFullMemoryLocksNobodyElse(t *testing.T) {
+	t.Parallel()
+	store := &Store{local: ratelimit.New(ratelimit.Options{MaxKeys: 4096})}
+	l, ctx := New(store, 5, 10*time.Minute), context.Background()
+	for i := range 20_000 {
+		l.Failed(ctx, netip.MustParseAddr(fmt.Sprintf("2001:db8:0:%x::1", i%16)), fmt.Sprint(i))
+	}
+	if l.Locked(ctx, netip.MustParseAddr("2001:db8::1"), "billing") == 0 {
+		t.Fatal("there was no lack of room")
+	}
+	locked := 0
+	for i := range 1000 {
+		if l.Locked(ctx, netip.AddrFrom4([4]byte{198, 51, byte(i >> 8), byte(i)}), "billing") > 0 {
+			locked++
+		}
+	}
+	if locked > 20 {
+		t.Errorf("%d of 1000 other addresses are locked out, wanted none but by chance", locked)
+	}
+}

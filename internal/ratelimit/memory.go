@@ -1,6 +1,7 @@
 package ratelimit
 
 import (
+	"hash/maphash"
 	"sync"
 	"sync/atomic"
 )
@@ -9,6 +10,8 @@ const (
 	shards = 64
 	// looks is how many buckets are looked at for a full one, when a new one comes.
 	looks = 8
+	// slots is how many buckets in common a shard has for each policy.
+	slots = 1024
 	// stackPolicies is how many policies a subject may have before a check allocates for them.
 	stackPolicies = 4
 )
@@ -16,11 +19,15 @@ const (
 // memory is the engine in this process: buckets in shards, each with its own lock, all of a subject in the same one.
 //
 // It holds at most max buckets. Each new one looks at a few others and drops those that are full again, which is the same
-// as absent. Where a shard has no room, the bucket of a new subject is one that all such subjects of the policy share in
-// that shard; and what that one owes, every new bucket of the policy begins with. So a lack of room refuses too much,
-// for as long as it takes a bucket to refill, and never lets too much pass.
+// as absent. Where a shard has no room, the bucket of a new subject is one in common: a slot of the policy in that shard; and
+// what that one owes, every new bucket of the slot begins with. So a lack of room refuses too much, for as long as it takes
+// a bucket to refill, and never lets too much pass.
+//
+// Shard and slot follow from the subject's Value, by a hash that nobody outside can compute. Whoever makes up any number of
+// subjects of few values, such as lockout's of one address, takes room and slots from few of the others.
 type memory struct {
 	max     int // per shard
+	seed    maphash.Seed
 	shard   [shards]shard
 	dropped atomic.Int64
 	shared  atomic.Int64
@@ -29,33 +36,42 @@ type memory struct {
 type shard struct {
 	mu       sync.Mutex
 	buckets  map[bucketKey]int64
-	overflow map[string]int64 // by policy
-	_        [64]byte         // keeps the locks of two shards off one cache line
+	overflow map[slotKey]int64
+	_        [64]byte // keeps the locks of two shards off one cache line
 }
 
 // bucketKey holds half of the subject's digest: callers choose their names, and can't make two meet.
 type bucketKey struct {
 	subject [16]byte
 	policy  string
+	slot    uint16
 }
 
+// slotKey names a bucket in common.
+type slotKey struct {
+	policy string
+	slot   uint16
+}
+
+func (k bucketKey) common() slotKey { return slotKey{k.policy, k.slot} }
+
 func newMemory(maxKeys int) *memory {
-	m := &memory{max: max(1, maxKeys/shards)}
+	m := &memory{max: max(1, maxKeys/shards), seed: maphash.MakeSeed()}
 	for i := range m.shard {
 		m.shard[i].buckets = make(map[bucketKey]int64)
-		m.shard[i].overflow = make(map[string]int64)
+		m.shard[i].overflow = make(map[slotKey]int64)
 	}
 	return m
 }
 
 // take charges every policy of the subject or none. Times are those of decide.
 func (m *memory) take(now int64, s *Subject, policies []*Policy, cost int64) Decision {
-	digest := s.digest()
-	key := bucketKey{subject: [16]byte(digest[:])}
+	digest, place := s.digest(), maphash.String(m.seed, s.Value)
+	key := bucketKey{subject: [16]byte(digest[:]), slot: uint16(place / shards % slots)}
 	var stack [stackPolicies]int64
 	tats := append(stack[:0], make([]int64, len(policies))...)
 
-	sh := &m.shard[digest[31]%shards]
+	sh := &m.shard[place%shards]
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	for i, p := range policies {
@@ -74,17 +90,17 @@ func (m *memory) take(now int64, s *Subject, policies []*Policy, cost int64) Dec
 	return d
 }
 
-// load returns a bucket's time; a subject without one has a full bucket, less what is owed in common. sh.mu is held.
+// load returns a bucket's time; a subject without one has a full bucket, less what its slot owes. sh.mu is held.
 func (sh *shard) load(key bucketKey, now int64) int64 {
 	if tat, ok := sh.buckets[key]; ok {
 		return tat
 	}
-	tat, owed := sh.overflow[key.policy]
+	tat, owed := sh.overflow[key.common()]
 	if !owed {
 		return now
 	}
 	if tat <= now { // paid
-		delete(sh.overflow, key.policy)
+		delete(sh.overflow, key.common())
 		return now
 	}
 	return tat
@@ -95,8 +111,8 @@ func (sh *shard) load(key bucketKey, now int64) int64 {
 func (sh *shard) heal(key bucketKey, tat int64) {
 	if stored, known := sh.buckets[key]; known {
 		sh.buckets[key] = min(stored, tat)
-	} else if stored, owed := sh.overflow[key.policy]; owed {
-		sh.overflow[key.policy] = min(stored, tat)
+	} else if stored, owed := sh.overflow[key.common()]; owed {
+		sh.overflow[key.common()] = min(stored, tat)
 	}
 }
 
@@ -111,22 +127,29 @@ func (m *memory) store(sh *shard, key bucketKey, now, tat int64) {
 		sh.buckets[key] = tat
 		return
 	}
-	sh.overflow[key.policy] = tat
+	sh.overflow[key.common()] = tat
 	m.shared.Add(1)
 }
 
-// tidy drops a few of the buckets that are full again. A map is ranged over from a random place. sh.mu is held.
+// tidy drops a few of the buckets that are full again. sh.mu is held.
 func (m *memory) tidy(sh *shard, now int64) {
+	m.dropped.Add(dropFull(sh.buckets, now))
+	dropFull(sh.overflow, now)
+}
+
+// dropFull looks at a few buckets: a map is ranged over from a random place.
+func dropFull[K comparable](buckets map[K]int64, now int64) (dropped int64) {
 	left := looks
-	for key, tat := range sh.buckets {
+	for key, tat := range buckets {
 		if tat <= now {
-			delete(sh.buckets, key)
-			m.dropped.Add(1)
+			delete(buckets, key)
+			dropped++
 		}
 		if left--; left == 0 {
-			return
+			break
 		}
 	}
+	return dropped
 }
 
 // keys counts the buckets held.

@@ -20,8 +20,15 @@ func TestMemoryIsBounded(t *testing.T) {
 	for n := range 20_000 {
 		m.take(start, client(n), policies, 1)
 	}
-	if got, most := m.keys(), (perShard+1)*shards; got > most { // one more in each shard, in common
-		t.Errorf("%d buckets are held, wanted at most %d", got, most)
+	own := 0
+	for i := range m.shard {
+		own += len(m.shard[i].buckets)
+		if got := len(m.shard[i].overflow); got > slots {
+			t.Errorf("%d buckets in common in one shard, wanted at most %d", got, slots)
+		}
+	}
+	if own > perShard*shards || m.keys() < own {
+		t.Errorf("%d buckets, %d with those in common, wanted at most %d", own, m.keys(), perShard*shards)
 	}
 	if m.shared.Load() == 0 || m.dropped.Load() != 0 {
 		t.Errorf("%d charges in common and %d dropped, wanted some and none", m.shared.Load(), m.dropped.Load())
@@ -57,6 +64,27 @@ func TestLackOfRoomNeverLetsMorePass(t *testing.T) {
 	}
 	if admitted == 0 || m.shared.Load() == 0 || m.dropped.Load() == 0 {
 		t.Errorf("%d admitted, %d in common, %d dropped: the test met no lack of room", admitted, m.shared.Load(), m.dropped.Load())
+	}
+}
+
+// Subjects of one value, however many, leave those of other values alone.
+func TestLackOfRoomStaysWithWhoMadeIt(t *testing.T) {
+	t.Parallel()
+	m, policies := newMemory(16*shards), hourly(1)
+	for n := range 20_000 {
+		m.take(start, &Subject{ByIP, fmt.Sprint(n), "2001:db8::/64"}, policies, 1)
+	}
+	if m.shared.Load() == 0 {
+		t.Fatal("there was no lack of room")
+	}
+	refused := 0
+	for n := range 1000 {
+		if !m.take(start, client(n), policies, 0).OK || !m.take(start, client(n), policies, 1).OK {
+			refused++
+		}
+	}
+	if refused > 10 {
+		t.Errorf("%d of 1000 others are refused, wanted none but by chance", refused)
 	}
 }
 
