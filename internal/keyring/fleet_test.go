@@ -270,6 +270,27 @@ func TestUnsealable(t *testing.T) {
 	eventually(t, 10*time.Second, "a new node reads the rest", func() bool { return signer(c) == first })
 }
 
+// A slot that somebody made up in Redis does not use up the numbers of the keys to come.
+func TestMadeUpSlot(t *testing.T) {
+	t.Parallel()
+	s := redistest.Start(t)
+	o := member(t, s)
+	a := start(t, o, Use{Algorithms: es})
+	for _, slot := range []string{"2", "9007199254740991", "9007199254740990", "4611686018427387904", "-1", "x"} {
+		s.Client().HSet(t.Context(), ringKey, "ES256:"+slot, "nobody")
+	}
+	for range 3 {
+		eventually(t, 10*time.Second, "the key is withdrawn", func() bool {
+			out, err := a.Revoke(t.Context(), token.ES256)
+			return err == nil && signer(a) == out.New
+		})
+	}
+	a.Close()
+	if b := start(t, o, Use{Algorithms: es}); signer(b) != signer(a) {
+		t.Errorf("after a restart %q signs, wanted %q", signer(b), signer(a))
+	}
+}
+
 // Every part of a record's place is bound, so that Redis can't pass one off as another.
 func TestSealBinds(t *testing.T) {
 	t.Parallel()

@@ -29,6 +29,10 @@ var (
 // callLimit bounds one call to Redis.
 const callLimit = 250 * time.Millisecond
 
+// maxGap is how far a slot that is filled may be above the highest key that unseals. Slots are not sealed: one that is higher
+// was made up, and would leave no numbers for the keys to come.
+const maxGap = 1 << 20
+
 // errAnswer is an answer of our own script that is not what it returns.
 var errAnswer = errors.New("redis answered a script with something else than it returns")
 
@@ -45,7 +49,7 @@ type picture struct {
 	raw    map[string]string // all fields
 	keys   map[string]entry
 	broken []string                  // kids whose record does not unseal
-	slots  map[token.Algorithm]int64 // the highest slot that is filled
+	slots  map[token.Algorithm]int64 // the highest slot that is filled, as far as that is believed
 }
 
 func newShared(r *redisx.Client, c codec) *shared {
@@ -78,11 +82,8 @@ func (s *shared) read(ctx context.Context) (map[string]string, error) {
 func (s *shared) parse(raw map[string]string) picture {
 	p := picture{raw: raw, keys: map[string]entry{}, slots: map[token.Algorithm]int64{}}
 	for field, value := range raw {
-		if alg, number, ok := strings.Cut(field, ":"); ok {
-			if n, err := strconv.ParseInt(number, 10, 64); err == nil && n < maxSlot {
-				p.slots[token.Algorithm(alg)] = max(p.slots[token.Algorithm(alg)], n)
-			}
-			continue
+		if strings.Contains(field, ":") {
+			continue // a slot, looked at below
 		}
 		e, err := s.codec.decode(field, []byte(value))
 		if err != nil {
@@ -90,6 +91,13 @@ func (s *shared) parse(raw map[string]string) picture {
 			continue
 		}
 		p.keys[field] = e
+	}
+	for field := range raw {
+		name, number, ok := strings.Cut(field, ":")
+		alg := token.Algorithm(name)
+		if n, err := strconv.ParseInt(number, 10, 64); ok && err == nil && n <= topSlot(p.keys, alg)+maxGap {
+			p.slots[alg] = max(p.slots[alg], n)
+		}
 	}
 	return p
 }
