@@ -441,7 +441,7 @@ func TestExpiredLeavesRedis(t *testing.T) {
 	})
 }
 
-// TestPublicationIsIdempotent holds that what Redis knows does not enter the log again, and that the larger T stays.
+// TestPublicationIsIdempotent holds that what Redis knows does not enter the log again, and that the larger T and the later expiry stay.
 func TestPublicationIsIdempotent(t *testing.T) {
 	t.Parallel()
 	e, nodes := fleet(t, 1)
@@ -460,7 +460,8 @@ func TestPublicationIsIdempotent(t *testing.T) {
 		{token("a", now+200), 2},
 		{rule(now-10, now+900), 3},
 		{rule(now-10, now+900), 3},
-		{rule(now-20, now+999), 3},
+		{rule(now-20, now+900), 3},
+		{rule(now-20, now+999), 4},
 		{rule(now-10, now+999), 4},
 		{rule(now-9, now+900), 5},
 		{rule(now+60, now+900), 5}, // refused
@@ -477,7 +478,7 @@ func TestPublicationIsIdempotent(t *testing.T) {
 	if got := c.ZScore(t.Context(), "gh:{rev}:jti", a.member()).Val(); got != float64(now+200) {
 		t.Errorf("the token's expiry is %v, wanted %d", got, now+200)
 	}
-	want := strconv.FormatInt(now-9, 10) + " " + strconv.FormatInt(now+900, 10)
+	want := strconv.FormatInt(now-9, 10) + " " + strconv.FormatInt(now+999, 10)
 	if got := c.HGet(t.Context(), "gh:{rev}:rule", "client 5:localc").Val(); got != want {
 		t.Errorf("the rule is %q, wanted %q", got, want)
 	}

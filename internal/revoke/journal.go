@@ -103,8 +103,10 @@ func put(root *bbolt.Bucket, r *record) error {
 	}
 	rules, key := root.Bucket(rulesBucket), []byte(r.member())
 	_, next := r.rule()
-	if old, ok := parseTimes(rules.Get(key)); ok && !next.beats(old) {
-		return nil
+	if old, ok := parseTimes(rules.Get(key)); ok {
+		if next = next.with(old); next == old {
+			return nil
+		}
 	}
 	value := binary.BigEndian.AppendUint64(nil, uint64(next.notBefore))
 	return rules.Put(key, binary.BigEndian.AppendUint64(value, uint64(next.expires)))

@@ -8,17 +8,20 @@ local ahead = tonumber(ARGV[2])
 local head = redis.call('GET', KEYS[4]) or '0-0'
 local refused = {}
 
+-- Returns T and expiry as they are now, or nothing where they were that before.
 local function addRule(member, t, exp)
   local old = redis.call('HGET', KEYS[2], member)
   if old then
     local oldT, oldExp = string.match(old, '^(%d+) (%d+)$')
     oldT, oldExp = tonumber(oldT or 0), tonumber(oldExp or 0)
-    if tonumber(t) < oldT or (tonumber(t) == oldT and tonumber(exp) <= oldExp) then
-      return false
+    t, exp = math.max(tonumber(t), oldT), math.max(tonumber(exp), oldExp)
+    if t == oldT and exp == oldExp then
+      return nil
     end
+    t, exp = string.format('%.0f', t), string.format('%.0f', exp)
   end
   redis.call('HSET', KEYS[2], member, t .. ' ' .. exp)
-  return true
+  return t, exp
 end
 
 for i = 3, #ARGV, 4 do
@@ -29,7 +32,8 @@ for i = 3, #ARGV, 4 do
   elseif ahead >= 0 and tonumber(t) > now + ahead then
     refused[#refused + 1] = (i - 3) / 4
   else
-    new = addRule(member, t, exp)
+    t, exp = addRule(member, t, exp)
+    new = t ~= nil
   end
   if new then
     head = redis.call('XADD', KEYS[3], 'MAXLEN', '~', ARGV[1], '*',

@@ -7,7 +7,7 @@
 // there is no feed and nothing else changes. Store joins the three.
 //
 // A revocation only ever adds: of two entries for one token the later expiry counts, of two rules for one name the later
-// T. Any two copies can therefore be merged, in any order and any number of times.
+// T and the later expiry, each by itself. Any two copies can therefore be merged, in any order and any number of times.
 package revoke
 
 import (

@@ -27,9 +27,9 @@ type ruleKey struct {
 
 type rule struct{ notBefore, expires int64 }
 
-// beats reports whether r says more than o: the larger T counts, and of equal ones the later expiry.
-func (r rule) beats(o rule) bool {
-	return r.notBefore > o.notBefore || r.notBefore == o.notBefore && r.expires > o.expires
+// with is what r and o say together: the larger T and the later expiry.
+func (r rule) with(o rule) rule {
+	return rule{max(r.notBefore, o.notBefore), max(r.expires, o.expires)}
 }
 
 func (e *Entry) rule() (ruleKey, rule) {

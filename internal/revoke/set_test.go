@@ -145,14 +145,18 @@ func TestRulesOnlyGrow(t *testing.T) {
 	rule := func(notBefore, expires int64) Entry {
 		return Entry{Kind: Client, Issuer: "local", Name: "c", NotBefore: notBefore, Expires: expires}
 	}
-	s.Add(rule(200, 5000))
-	s.Add(rule(100, 9000), rule(200, 4000))
+	s.Add(rule(190, 5000))
+	s.Add(rule(100, 4900), rule(200, 4000), rule(150, 4999))
 	for e := range s.All() {
 		if e != rule(200, 5000) {
 			t.Errorf("the rule is %+v, wanted %+v", e, rule(200, 5000))
 		}
 	}
-	older, same, later := rule(100, 9000), rule(200, 5000), rule(200, 5001)
+	// A later T that is to be forgotten soon takes nothing with it.
+	if s.Drop(4500); s.NotBefore("local", "c", "") != 200 {
+		t.Error("the rule is gone before its latest expiry")
+	}
+	older, same, later := rule(100, 5000), rule(200, 5000), rule(200, 5001)
 	if !s.Holds(&older) || !s.Holds(&same) || s.Holds(&later) {
 		t.Errorf("Holds older, same, later expiry = %v %v %v, wanted true true false", s.Holds(&older), s.Holds(&same), s.Holds(&later))
 	}
@@ -200,9 +204,9 @@ func TestSetAgreesWithModel(t *testing.T) {
 				e := Entry{Kind: Client + Kind(r.IntN(2)), Issuer: "local", Name: string(rune('a' + r.IntN(5))),
 					NotBefore: r.Int64N(1000) + 1, Expires: now + 1 + r.Int64N(5*bucketSeconds)}
 				s.Add(e)
-				if key, next := e.rule(); next.beats(rules[key]) {
-					rules[key] = next
-				}
+				key, next := e.rule()
+				old := rules[key]
+				rules[key] = rule{max(old.notBefore, next.notBefore), max(old.expires, next.expires)}
 			default:
 				now += r.Int64N(bucketSeconds)
 				s.Drop(now)

@@ -16,7 +16,7 @@ func (s *Set) Holds(e *Entry) bool {
 	if e.Kind != Token {
 		key, r := e.rule()
 		old, ok := v.rules[key]
-		return ok && !r.beats(old)
+		return ok && old.with(r) == old
 	}
 	return slices.ContainsFunc(v.buckets, func(b *bucket) bool { return int64(b.expiry(&e.ID)) >= e.Expires })
 }
@@ -48,13 +48,10 @@ func (s *Set) Add(entries ...Entry) {
 
 func (v *view) addRule(e *Entry) {
 	key, r := e.rule()
-	if old, ok := v.rules[key]; ok && !r.beats(old) {
-		return
-	}
 	if v.rules == nil {
 		v.rules = make(map[ruleKey]rule)
 	}
-	v.rules[key] = r
+	v.rules[key] = v.rules[key].with(r)
 }
 
 func (v *view) addToken(e *Entry) {
