@@ -24,8 +24,8 @@ type NewClient struct {
 }
 
 // Create adds a client to the file at path, and makes the file where there is none. The file is replaced as a whole, so that
-// a reader never sees half of it; its mode stays, and a link stays a link. An id that is taken, and a file that does not
-// parse, are errors that leave the file as it is. Two processes must not edit one file at the same moment.
+// a reader never sees half of it; its mode and owner stay, and a link stays a link. An id that is taken, and a file that does not
+// parse, are errors that leave the file as it is. Edits of one file hold Lock.
 func Create(path string, c NewClient) error {
 	entry, err := entryOf(c)
 	if err != nil {

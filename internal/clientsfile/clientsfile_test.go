@@ -2,6 +2,7 @@ package clientsfile
 
 import (
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -121,6 +122,31 @@ func TestCreateKeepsModeAndLink(t *testing.T) {
 	}
 	if got := read(t, path); !strings.Contains(got, "report-runner:") {
 		t.Errorf("the client is not in the linked file:\n%s", got)
+	}
+}
+
+// What root changes stays its owner's: the gateway, which is not root, must still read it.
+func TestCreateKeepsOwner(t *testing.T) {
+	t.Parallel()
+	if os.Getuid() != 0 {
+		t.Skip("only root gives files away")
+	}
+	path := filepath.Join(t.TempDir(), "clients.yaml")
+	if err := os.WriteFile(path, []byte("version: 1\nclients: {}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chown(path, 1234, 2345); err != nil {
+		t.Fatal(err)
+	}
+	if err := Create(path, worker()); err != nil {
+		t.Fatal(err)
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := fmt.Sprintf("%+v", info.Sys()); !strings.Contains(got, "Uid:1234 Gid:2345") {
+		t.Errorf("the file is another's: %s", got)
 	}
 }
 

@@ -8,14 +8,13 @@ import (
 )
 
 // Replace puts content in place of the file at path, through a new file beside it that is renamed once it is safely on
-// disk. A link is followed. The mode stays; a new file gets 0644, since it holds no secret.
+// disk. A link is followed. Mode and owner stay; a new file gets 0644, since it holds no secret.
 func Replace(path string, content []byte) (err error) {
-	if target, err := filepath.EvalSymlinks(path); err == nil {
-		path = target
-	}
+	path = target(path)
 	mode := fs.FileMode(0o644)
-	if info, err := os.Stat(path); err == nil {
-		mode = info.Mode().Perm()
+	was, statErr := os.Stat(path)
+	if statErr == nil {
+		mode = was.Mode().Perm()
 	}
 	f, err := os.CreateTemp(filepath.Dir(path), ".clients-*")
 	if err != nil {
@@ -30,6 +29,11 @@ func Replace(path string, content []byte) (err error) {
 	if _, err := f.Write(content); err != nil {
 		return err
 	}
+	if statErr == nil {
+		if err := chown(f, was); err != nil {
+			return err
+		}
+	}
 	if err := f.Chmod(mode); err != nil {
 		return err
 	}
@@ -43,6 +47,14 @@ func Replace(path string, content []byte) (err error) {
 		return err
 	}
 	return syncDir(filepath.Dir(path))
+}
+
+// target is the file that a link leads to; path where there is none.
+func target(path string) string {
+	if file, err := filepath.EvalSymlinks(path); err == nil {
+		return file
+	}
+	return path
 }
 
 // syncDir makes a rename survive a power cut, where the system can.
