@@ -95,6 +95,11 @@ func parseGrants(args []string) (map[string][]string, error) {
 
 // changeClients changes the clients file and keeps the change only if the whole configuration still loads, which it returns.
 func changeClients(configFile, file string, change func() error) (*config.Config, error) {
+	unlock, err := clientsfile.Lock(file)
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
 	before, readErr := os.ReadFile(file)
 	if readErr != nil && !errors.Is(readErr, os.ErrNotExist) {
 		return nil, readErr

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -133,6 +134,30 @@ func TestClientCommands(t *testing.T) {
 }
 
 // What would not load changes nothing, also where part of it was written; and what is wrong is said.
+// Edits at the same moment all count, and so does one that changes nothing.
+func TestClientCommandsAtOnce(t *testing.T) {
+	path, _ := project(t)
+	newSecret(t, gatehouse(t, "", "client", "create", "worker", "-c", path))
+	var all sync.WaitGroup
+	for i := range 8 {
+		all.Go(func() {
+			if r := gatehouse(t, "", "client", "create", fmt.Sprint("new", i), "-c", path); r.code != 0 {
+				t.Errorf("create %d: %+v", i, r)
+			}
+		})
+		all.Go(func() {
+			if r := gatehouse(t, "", "client", "disable", "worker", "-c", path); r.code != 0 {
+				t.Errorf("disable: %+v", r)
+			}
+		})
+	}
+	all.Wait()
+	b, err := os.ReadFile(filepath.Join(filepath.Dir(path), "clients.yaml"))
+	if err != nil || strings.Count(string(b), "  new") != 8 || strings.Count(string(b), "disabled: true") != 1 {
+		t.Errorf("an edit is lost: %v\n%s", err, b)
+	}
+}
+
 func TestClientCommandsRefuse(t *testing.T) {
 	path, _ := project(t)
 	file := filepath.Join(filepath.Dir(path), "clients.yaml")
