@@ -100,7 +100,7 @@ func (a *App) build(ctx context.Context, cfg *config.Config, prev *snapshot) (_ 
 	}
 	endpoint, err := tokenep.New(tokenep.Options{
 		Issuer: cfg.Server.Issuer, PublicURL: cfg.Server.PublicURL, APIs: apis(cfg), Clients: registry,
-		Signer: ring.Signer, JWKS: ring.JWKS, JWKSMaxAge: ring.MaxAge, Verifier: verifier, Revocations: revocations{a.revocations},
+		Signer: a.signer(ring), JWKS: ring.JWKS, JWKSMaxAge: ring.MaxAge, Verifier: verifier, Revocations: revocations{a.revocations},
 		Quotas: a.limiter, Now: a.revocations.Now,
 		Lockout: a.auth.lockout(cfg), SlowHashes: a.auth.pool, Replays: a.auth.replays,
 	})
@@ -125,6 +125,17 @@ func (a *App) build(ctx context.Context, cfg *config.Config, prev *snapshot) (_ 
 		return nil, err
 	}
 	return &snapshot{cfg: cfg, ring: ring, verifier: verifier, gateway: gateway, tls: tlsConfig(cfg, prev), loaded: time.Now(), keys: keys}, nil
+}
+
+// signer finds the key that signs. Where a revocation has ended what that key signed, the ring is asked whether it still does.
+func (a *App) signer(ring *keyring.Ring) func(token.Algorithm) *token.PrivateKey {
+	return func(alg token.Algorithm) *token.PrivateKey {
+		key := ring.Signer(alg)
+		if key == nil {
+			return nil
+		}
+		return ring.SignerSince(alg, time.Unix(a.revocations.NotBefore(authz.Local, "", key.Public().ID()), 0))
+	}
 }
 
 func apis(cfg *config.Config) []tokenep.API {

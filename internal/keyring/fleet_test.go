@@ -240,6 +240,32 @@ func TestFetch(t *testing.T) {
 	}
 }
 
+// A node that has heard of a key's end signs with no key that is withdrawn, whenever it looked last.
+func TestSignerSince(t *testing.T) {
+	t.Parallel()
+	s := redistest.Start(t)
+	a, b := start(t, member(t, s), Use{Algorithms: es}), start(t, member(t, s), Use{Algorithms: es})
+	for range 10 {
+		out, err := a.Revoke(t.Context(), token.ES256)
+		if errors.Is(err, ErrUnavailable) {
+			continue // a busy machine
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if k := b.SignerSince(token.ES256, time.Now().Add(time.Second)); k == nil || k.Public().ID() != out.New {
+			t.Fatalf("the other node signs with %v, wanted %s", k, out.New)
+		}
+	}
+	begin := time.Now()
+	for range 1000 {
+		a.SignerSince(token.ES256, time.Unix(0, 0))
+	}
+	if took := time.Since(begin); took > fetchWait {
+		t.Errorf("it waits without a reason: %s", took)
+	}
+}
+
 // A record that does not unseal counts as absent and alarms: whoever holds its key puts it right, and a node that holds
 // nothing and can read nothing does not sign with a key that nobody else knows.
 func TestUnsealable(t *testing.T) {

@@ -53,14 +53,29 @@ func (r *Ring) Fetch(kid string) *token.PublicKey {
 	if l == nil || l.shared == nil || len(kid) != kidLength || r.now.Load().withdrawn[kid] {
 		return nil
 	}
-	done := l.waiters.join()
+	r.look()
+	return r.Key(kid)
+}
+
+// SignerSince is Signer by what the fleet knows at t or later: where the ring was last read before, it is read once more.
+// A node that hears of a key's end before it sees that the key was withdrawn would else sign tokens that are dead when they
+// are issued. It takes as long as Fetch.
+func (r *Ring) SignerSince(alg token.Algorithm, t time.Time) *token.PrivateKey {
+	if l := r.life; l != nil && l.shared != nil && l.syncedAt.Load() < t.UnixMilli() {
+		r.look()
+	}
+	return r.Signer(alg)
+}
+
+// look waits until the fleet's ring was read by a reading that begins after now, a quarter of a second at most.
+func (r *Ring) look() {
+	done := r.life.waiters.join()
 	timer := time.NewTimer(fetchWait)
 	defer timer.Stop()
 	select {
 	case <-done:
 	case <-timer.C:
 	}
-	return r.Key(kid)
 }
 
 // wake makes the work in the background look at once.
