@@ -124,7 +124,7 @@ func (a *App) withdrawFile(ctx context.Context, alg token.Algorithm) (keyring.Ro
 		return keyring.Rotation{}, err
 	}
 	a.current.Store(next)
-	old.gateway.Retire()
+	old.retire()
 	a.log.Warn("signing key withdrawn: its tokens are refused", "kid", kid, "alg", alg)
 	return keyring.Rotation{Algorithm: alg, Old: kid, New: next.ring.Signer(alg).Public().ID(), Published: old.loaded.UTC(), Signs: now,
 		Until: now, Withdrawn: []string{kid}}, nil
