@@ -123,6 +123,21 @@ func TestCreateKeepsModeAndLink(t *testing.T) {
 	if got := read(t, path); !strings.Contains(got, "report-runner:") {
 		t.Errorf("the client is not in the linked file:\n%s", got)
 	}
+	for _, to := range []string{"later.yaml", filepath.Join(t.TempDir(), "elsewhere.yaml")} { // neither is there yet
+		dangling := filepath.Join(t.TempDir(), "clients.yaml")
+		if err := os.Symlink(to, dangling); err != nil {
+			t.Fatal(err)
+		}
+		if err := Create(dangling, worker()); err != nil {
+			t.Fatal(err)
+		}
+		if info, err := os.Lstat(dangling); err != nil || info.Mode()&os.ModeSymlink == 0 {
+			t.Errorf("a link to %s that is not there became a file: %v", to, err)
+		}
+		if got := read(t, dangling); !strings.Contains(got, "report-runner:") {
+			t.Errorf("the client is not in the file that the link names:\n%s", got)
+		}
+	}
 }
 
 // What root changes stays its owner's: the gateway, which is not root, must still read it.

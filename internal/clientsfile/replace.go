@@ -49,12 +49,19 @@ func Replace(path string, content []byte) (err error) {
 	return syncDir(filepath.Dir(path))
 }
 
-// target is the file that a link leads to; path where there is none.
+// target is the file that a link leads to, whether or not it is there; path where there is no link.
 func target(path string) string {
 	if file, err := filepath.EvalSymlinks(path); err == nil {
 		return file
 	}
-	return path
+	file, err := os.Readlink(path)
+	switch {
+	case err != nil:
+		return path
+	case !filepath.IsAbs(file):
+		return filepath.Join(filepath.Dir(path), file)
+	}
+	return file
 }
 
 // syncDir makes a rename survive a power cut, where the system can.
