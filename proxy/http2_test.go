@@ -225,11 +225,12 @@ func TestHTTP2Lengths(t *testing.T) {
 			}
 			continue
 		}
-		if got.status == 200 && tt.length != "x" && tt.length != "-1" && tt.length != "+2" {
+		// With length 0 the request is whole before its data come, and may be answered by then.
+		if got.status == 200 && tt.length != "0" && tt.length != "x" && tt.length != "-1" && tt.length != "+2" {
 			t.Errorf("length %s: %+v", tt.length, got)
 		}
 		for _, r := range seen {
-			if r.body != tt.body && r.body != "" || r.length > int64(len(tt.body)) {
+			if tt.length == "0" && r.body != "" || r.body != tt.body && r.body != "" || r.length > int64(len(tt.body)) {
 				t.Errorf("length %s: the upstream saw %+v", tt.length, r)
 			}
 		}
