@@ -65,6 +65,7 @@ type lifecycle struct {
 	log    *slog.Logger
 	use    atomic.Pointer[Use]
 
+	resumed time.Time  // when a ring that was there before was read; zero: this process made the first keys
 	mu      sync.Mutex // held over every change, calls to Redis among it
 	entries map[string]entry
 	seen    picture   // of Redis, when it was last read
@@ -124,6 +125,9 @@ func open(o Options) (*Ring, error) {
 		}
 	}
 	l.entries = entries
+	if len(entries) > 0 {
+		l.resumed = l.now()
+	}
 	l.setUse(Use{})
 	r := &Ring{life: l}
 	return r, r.install()

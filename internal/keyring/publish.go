@@ -37,7 +37,7 @@ func margin(before time.Duration) time.Duration { return min(before/2, maxMargin
 
 // lead is how long a key that is made now is published before it signs: as long as was asked, or is configured where asked
 // is 0, and never less than caches may keep a set without it. A node knows what it handed out itself; what the others did,
-// it does not.
+// and what it did before it was restarted, it does not.
 func (r *Ring) lead(now time.Time, asked time.Duration) time.Duration {
 	before := r.life.use.Load().PublishBefore
 	if asked == 0 {
@@ -46,7 +46,11 @@ func (r *Ring) lead(now time.Time, asked time.Duration) time.Duration {
 	if r.life.shared != nil {
 		asked = max(asked, before)
 	}
-	if left := time.UnixMilli(r.handed.Load()).Sub(now); left > 0 {
+	until := time.UnixMilli(r.handed.Load())
+	if resumed := r.life.resumed; !resumed.IsZero() && resumed.Add(before).After(until) {
+		until = resumed.Add(before)
+	}
+	if left := until.Sub(now); left > 0 {
 		asked = max(asked, left+margin(before))
 	}
 	return asked

@@ -167,6 +167,25 @@ func TestRotate(t *testing.T) {
 	}
 }
 
+// What was handed out before a restart is not known any more, and waited for all the same.
+func TestRotateAfterRestart(t *testing.T) {
+	t.Parallel()
+	c := newClock()
+	db, use := openDB(t, t.TempDir()), Use{Algorithms: es, PublishBefore: time.Minute}
+	handed := c.now().Add(manual(t, Options{DB: db, Now: c.now}, use).MaxAge())
+	c.add(5 * time.Second)
+	r := manual(t, Options{DB: db, Now: c.now}, use)
+	next, err := r.Rotate(t.Context(), token.ES256, time.Second)
+	if err != nil || next.Signs.Before(handed) {
+		t.Errorf("%+v signs while a cache lacks it, until %s; %v", next, handed, err)
+	}
+	c.add(2 * time.Minute)
+	r.step(t)
+	if next, err = r.Rotate(t.Context(), token.ES256, time.Second); err != nil || next.Signs.Sub(c.now()) != time.Second {
+		t.Errorf("long after the restart, %+v; %v", next, err)
+	}
+}
+
 // The emergency: the key that signed, and the one that would have, are refused at once, and a new one signs at once. They
 // stay withdrawn over a restart.
 func TestRevokeKey(t *testing.T) {
