@@ -20,7 +20,7 @@ type adminFlags struct{ address, tokenFile, output string }
 func (f *adminFlags) register(cmd *cobra.Command) {
 	fl := cmd.Flags()
 	fl.StringVar(&f.address, "admin", "", "address of the admin listener, host:port or unix:/path (GATEHOUSE_ADMIN; else admin.listen of the configuration)")
-	fl.StringVar(&f.tokenFile, "admin-token-file", "", "file that holds the admin token (GATEHOUSE_ADMIN_TOKEN; else admin.token_file of the configuration)")
+	fl.StringVar(&f.tokenFile, "admin-token-file", "", "file that holds the admin token (else GATEHOUSE_ADMIN_TOKEN, the token itself; else admin.token_file of the configuration)")
 	outputFlag(cmd, &f.output)
 }
 

@@ -57,12 +57,13 @@ func newClientCreate() *cobra.Command {
 			if _, err := changeClients(path, file, func() error { return clientsfile.Create(file, client) }); err != nil {
 				return err
 			}
+			next := "gatehouse token get"
+			if len(parsed) == 0 {
+				next = "gatehouse client grant " + shellQuote(client.ID) + " API:SCOPE, since without a grant it gets no token"
+			}
 			fmt.Fprintf(cmd.OutOrStdout(), "export GATEHOUSE_CLIENT_ID=%s\nexport GATEHOUSE_CLIENT_SECRET=%s\n", shellQuote(client.ID), plain)
 			fmt.Fprintf(cmd.ErrOrStderr(), "added to %s. Keep the secret now: it is printed once, and only its hash is stored.\n"+
-				"a running gatehouse takes it within 5 s (run without --watch: send it SIGHUP). next: gatehouse token get\n", file)
-			if len(parsed) == 0 {
-				fmt.Fprintf(cmd.ErrOrStderr(), "it has no grant yet, so it gets no token: add one under %s in %s, as in grants: {orders: [orders:read]}\n", client.ID, file)
-			}
+				"a running gatehouse takes it within 5 s (run without --watch: send it SIGHUP). next: %s\n", file, next)
 			return nil
 		},
 	}

@@ -143,7 +143,11 @@ func (q tokenRequest) get(ctx context.Context, secret string) (string, error) {
 		return "", fmt.Errorf("%s answered %s, and not the JSON of a token endpoint: is --url right?", q.url, res.Status)
 	}
 	if res.StatusCode != http.StatusOK || answer.AccessToken == "" {
-		return "", &codedError{exitDenied, fmt.Errorf("%s refused: %s: %s", q.url, answer.Error, answer.Description)}
+		refused := fmt.Errorf("%s refused: %s: %s", q.url, answer.Error, answer.Description)
+		if wait := res.Header.Get("Retry-After"); wait != "" {
+			refused = fmt.Errorf("%w; try again in %s s", refused, wait)
+		}
+		return "", &codedError{exitDenied, refused}
 	}
 	return answer.AccessToken, nil
 }

@@ -12,7 +12,6 @@ import (
 	"gatehouse/authz"
 	"gatehouse/internal/admin"
 	"gatehouse/internal/adminapi"
-	"gatehouse/internal/audit"
 	"gatehouse/internal/keyring"
 	"gatehouse/internal/revoke"
 	"gatehouse/internal/token"
@@ -41,11 +40,7 @@ func (a *App) rotateKeys(ctx context.Context, q adminapi.RotateRequest) ([]admin
 	out := []adminapi.Rotation{}
 	for _, alg := range algs {
 		done, err := a.rotateOne(ctx, alg, lead, q)
-		action := "rotate keys"
-		if q.Revoke {
-			action = "withdraw key"
-		}
-		a.record(audit.Event{Action: action, Actor: "api", Outcome: outcome(err), Reason: q.Reason, Detail: string(alg), Key: done.New})
+		a.recordRotation(alg, done, q, err)
 		if err != nil {
 			return nil, rotationError(alg, err, out)
 		}

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"reflect"
+	"slices"
 	"strings"
 	"time"
 
@@ -180,34 +181,13 @@ func methods(method string) []string {
 	return []string{exchange.MethodLabel(method)}
 }
 
-// diff says what changed between two configurations, in the manner of "+2 routes ~1 client".
+// named is how many of the clients that changed are named: the trail should say whose secrets and grants they were.
+const named = 10
+
+// diff says what changed between two configurations, in the manner of "+2 routes ~1 client (billing-worker)".
 func diff(old, new *config.Config) string {
-	var parts []string
-	add := func(what string, was, is map[string]any) {
-		var plus, minus, other int
-		for name, v := range is {
-			if w, ok := was[name]; !ok {
-				plus++
-			} else if !reflect.DeepEqual(v, w) {
-				other++
-			}
-		}
-		for name := range was {
-			if _, ok := is[name]; !ok {
-				minus++
-			}
-		}
-		for _, c := range []struct {
-			sign string
-			n    int
-		}{{"+", plus}, {"-", minus}, {"~", other}} {
-			if c.n > 0 {
-				parts = append(parts, fmt.Sprintf("%s%d %s", c.sign, c.n, plural(what, c.n)))
-			}
-		}
-	}
-	add("route", routesByName(old), routesByName(new))
-	add("client", clientsByID(old), clientsByID(new))
+	parts := changes("route", routesByName(old), routesByName(new), 0)
+	parts = append(parts, changes("client", clientsByID(old), clientsByID(new), named)...)
 	if len(parts) > 0 {
 		return strings.Join(parts, " ")
 	}
@@ -215,6 +195,40 @@ func diff(old, new *config.Config) string {
 		return "nothing changed"
 	}
 	return "settings changed"
+}
+
+// changes counts what came, went and differs, and names the first of them.
+func changes(what string, was, is map[string]any, names int) (parts []string) {
+	changed := map[string][]string{}
+	for name, v := range is {
+		if w, ok := was[name]; !ok {
+			changed["+"] = append(changed["+"], name)
+		} else if !reflect.DeepEqual(v, w) {
+			changed["~"] = append(changed["~"], name)
+		}
+	}
+	for name := range was {
+		if _, ok := is[name]; !ok {
+			changed["-"] = append(changed["-"], name)
+		}
+	}
+	for _, sign := range []string{"+", "-", "~"} {
+		list := changed[sign]
+		if len(list) == 0 {
+			continue
+		}
+		part := fmt.Sprintf("%s%d %s", sign, len(list), plural(what, len(list)))
+		if names > 0 {
+			slices.Sort(list)
+			part += " (" + strings.Join(list[:min(len(list), names)], ", ")
+			if len(list) > names {
+				part += ", …"
+			}
+			part += ")"
+		}
+		parts = append(parts, part)
+	}
+	return parts
 }
 
 // routesByName strips positions, so that a route that only moved down its file does not count as changed.

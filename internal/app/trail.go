@@ -3,8 +3,10 @@ package app
 import (
 	"strings"
 
+	"gatehouse/internal/adminapi"
 	"gatehouse/internal/audit"
 	"gatehouse/internal/config"
+	"gatehouse/internal/token"
 )
 
 // openAudit opens the audit trail; nil where the configuration switches it off. It comes after the database in state.dir,
@@ -31,6 +33,20 @@ func outcome(err error) string {
 		return "failed"
 	}
 	return "ok"
+}
+
+func (a *App) recordRotation(alg token.Algorithm, done adminapi.Rotation, q adminapi.RotateRequest, err error) {
+	e := audit.Event{Action: "rotate keys", Actor: "api", Outcome: outcome(err), Reason: q.Reason, Detail: string(alg), Key: done.New}
+	if q.Revoke {
+		e.Action = "withdraw key"
+	}
+	if len(done.Withdrawn) > 0 {
+		e.Detail += ", withdrew " + strings.Join(done.Withdrawn, ", ")
+	}
+	if err != nil {
+		e.Detail += ": " + err.Error()
+	}
+	a.record(e)
 }
 
 func (a *App) recordReload(trigger, summary string, err error) {
