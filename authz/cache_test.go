@@ -106,8 +106,8 @@ func TestCacheGeneration(t *testing.T) {
 // slowKeys withdraws the key while the verification that asked for it is under way.
 type slowKeys struct{ *ring }
 
-func (k slowKeys) Key(kid string) *token.PublicKey {
-	key := k.ring.Key(kid)
+func (k slowKeys) Key(kid string, alg token.Algorithm) *token.PublicKey {
+	key := k.ring.Key(kid, alg)
 	k.ring.withdraw()
 	return key
 }

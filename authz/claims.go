@@ -6,9 +6,8 @@ import (
 	"gatehouse/internal/token"
 )
 
-// principal reads the claims of a token whose signature has verified, under the strict rules for our own tokens
-// (RFC 9068 §2.2, §4): everything that we write must be there, and in the form in which we write it.
-func (iss *Issuer) principal(t *token.Token, c token.Claims) (*Principal, *Failure) {
+// principal reads the claims of a token whose signature has verified.
+func (iss *Issuer) principal(t *token.Token, c token.Claims, now int64) (*Principal, *Failure) {
 	p := &Principal{Issuer: iss.Name, IssuerURL: iss.URL, KeyID: t.KeyID}
 	if url, _ := c.Text("iss"); url != iss.URL {
 		return nil, &Failure{WrongIssuer, "iss is not the issuer whose key verifies the token"}
@@ -17,6 +16,15 @@ func (iss *Issuer) principal(t *token.Token, c token.Claims) (*Principal, *Failu
 	if p.Audience, ok = c.Texts("aud"); !ok {
 		return nil, malformed("aud is missing, or neither a string nor an array of strings")
 	}
+	if iss.Profile != nil {
+		return iss.foreign(p, t, c, now)
+	}
+	return iss.own(p, t, c)
+}
+
+// own reads the rest under the strict rules for our own tokens (RFC 9068 §2.2, §4): everything that we write must be
+// there, and in the form in which we write it.
+func (iss *Issuer) own(p *Principal, t *token.Token, c token.Claims) (*Principal, *Failure) {
 	dialect, ok := iss.dialect(p.Audience)
 	if !ok {
 		return nil, &Failure{WrongAudience, "aud names no API of this gateway"}
@@ -32,7 +40,10 @@ func (iss *Issuer) principal(t *token.Token, c token.Claims) (*Principal, *Failu
 			return nil, malformed(text.claim + " is missing, empty or not a string")
 		}
 	}
-	if f := p.readTimes(c, iss.MaxLifetime); f != nil {
+	if f := p.readTimes(c, true); f != nil {
+		return nil, f
+	}
+	if f := p.tooLong(p.IssuedAt, iss.MaxLifetime); f != nil {
 		return nil, f
 	}
 	p.Scopes = scopes(c)
@@ -49,12 +60,12 @@ func (iss *Issuer) dialect(audience []string) (token.Dialect, bool) {
 	return "", false
 }
 
-func (p *Principal) readTimes(c token.Claims, maxLifetime time.Duration) *Failure {
+func (p *Principal) readTimes(c token.Claims, needIssuedAt bool) *Failure {
 	for _, at := range []struct {
 		claim    string
 		required bool
 		into     *int64
-	}{{"iat", true, &p.IssuedAt}, {"exp", true, &p.Expires}, {"nbf", false, &p.NotBefore}} {
+	}{{"iat", needIssuedAt, &p.IssuedAt}, {"exp", true, &p.Expires}, {"nbf", false, &p.NotBefore}} {
 		v, present, ok := c.Int(at.claim)
 		if !present && !at.required {
 			continue
@@ -65,8 +76,13 @@ func (p *Principal) readTimes(c token.Claims, maxLifetime time.Duration) *Failur
 		}
 		*at.into = v
 	}
-	if p.Expires-p.IssuedAt > int64(maxLifetime/time.Second) {
-		return malformed("the token lives longer than " + maxLifetime.String())
+	return nil
+}
+
+// tooLong refuses a token that lives for longer than most, counted from since, which is not negative.
+func (p *Principal) tooLong(since int64, most time.Duration) *Failure {
+	if p.Expires-since > int64(most/time.Second) {
+		return malformed("the token lives longer than " + most.String())
 	}
 	return nil
 }

@@ -24,11 +24,11 @@ func TestKeysThatComeLate(t *testing.T) {
 	if _, _, f := v.Verify(issue(t, k, "a"), testNow); f == nil || f.Reason != UnknownKey {
 		t.Errorf("no such key: %+v", f)
 	}
-	iss.Fetch = func(kid string) *token.PublicKey {
+	iss.Fetch = func(kid string, alg token.Algorithm) *token.PublicKey {
 		asked++
 		keys.keys.Store(full.keys.Load())
 		keys.generation.Add(1)
-		return keys.Key(kid)
+		return keys.Key(kid, alg)
 	}
 	v = verifier(t, 10, iss)
 	for range 2 {
@@ -40,7 +40,7 @@ func TestKeysThatComeLate(t *testing.T) {
 		t.Errorf("looked %d times", asked)
 	}
 	keys.withdraw()
-	iss.Fetch = func(string) *token.PublicKey { return k.Public() } // seen, and withdrawn before it was used
+	iss.Fetch = func(string, token.Algorithm) *token.PublicKey { return k.Public() } // seen, and withdrawn before it was used
 	if _, _, f := verifier(t, 10, iss).Verify(issue(t, k, "c"), testNow); f == nil || f.Reason != UnknownKey {
 		t.Errorf("a withdrawn key: %+v", f)
 	}

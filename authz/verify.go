@@ -11,9 +11,10 @@ import (
 
 // Keys are the keys of one issuer that verify. Safe for concurrent use; neither method blocks.
 type Keys interface {
-	// Key returns nil where the issuer has no such key.
-	Key(kid string) *token.PublicKey
-	// Generation grows whenever a key is added or withdrawn.
+	// Key returns the key that kid names, the one for alg where several have that name; nil where the issuer has no such
+	// key. That the key found is for alg need not be checked.
+	Key(kid string, alg token.Algorithm) *token.PublicKey
+	// Generation changes whenever a key is added or withdrawn, and never comes back to a value that it had.
 	Generation() uint64
 }
 
@@ -24,12 +25,15 @@ type Issuer struct {
 	Algorithms  []token.Algorithm
 	Keys        Keys
 	MaxLifetime time.Duration // the most that may lie between iat and exp
+	// Profile says how tokens of somebody else are read. Nil: they are our own, which Dialect is for.
+	Profile *Profile
 	// Dialect tells in which dialect the API with that audience has its tokens; false for an audience of no API.
 	Dialect func(audience string) (token.Dialect, bool)
 	// Fetch looks once more for a key that Keys lacks: a node of a fleet may meet a token before the key that signed it. It
 	// may block for a moment, and bounds for itself how often it looks. Nil: there is nowhere to look.
-	Fetch func(kid string) *token.PublicKey
-	// Ready is false while the issuer's keys were never read, so that a key which is not known says nothing of the token.
+	Fetch func(kid string, alg token.Algorithm) *token.PublicKey
+	// Ready is false while the issuer's keys were never read, or too long ago, so that a key which is not known says nothing
+	// of the token.
 	// Nil: always true.
 	Ready func() bool
 }
@@ -49,16 +53,19 @@ type Verifier struct {
 }
 
 // NewVerifier checks the options and returns a Verifier. An issuer without a name, URL, algorithms, keys, maximal
-// lifetime or dialect is an error, and so are two with one URL.
+// lifetime, or both dialect and profile, is an error; so are two with one URL or one name.
 func NewVerifier(o Options) (*Verifier, error) {
 	v := &Verifier{issuers: make(map[string]*Issuer, len(o.Issuers)), cache: newCache(o.CacheEntries, o.CacheBytes)}
+	names := map[string]bool{}
 	for _, iss := range o.Issuers {
-		if iss.Name == "" || iss.URL == "" || len(iss.Algorithms) == 0 || iss.Keys == nil || iss.MaxLifetime <= 0 || iss.Dialect == nil {
-			return nil, fmt.Errorf("issuer %q (%q) needs a name, a URL, algorithms, keys, a maximal lifetime and a dialect", iss.Name, iss.URL)
+		if iss.Name == "" || iss.URL == "" || len(iss.Algorithms) == 0 || iss.Keys == nil || iss.MaxLifetime <= 0 ||
+			iss.Profile == nil && iss.Dialect == nil || iss.Profile != nil && iss.Name == Local {
+			return nil, fmt.Errorf("issuer %q (%q) needs a name, a URL, algorithms, keys, a maximal lifetime, and a dialect or a profile", iss.Name, iss.URL)
 		}
-		if v.issuers[iss.URL] != nil {
-			return nil, fmt.Errorf("two issuers have the URL %q", iss.URL)
+		if v.issuers[iss.URL] != nil || names[iss.Name] {
+			return nil, fmt.Errorf("two issuers have the URL %q or the name %q", iss.URL, iss.Name)
 		}
+		names[iss.Name] = true
 		v.issuers[iss.URL] = &iss
 	}
 	return v, nil
@@ -82,15 +89,16 @@ func (v *Verifier) Verify(raw string, now int64) (p *Principal, hit bool, f *Fai
 	if !slices.Contains(iss.Algorithms, token.Algorithm(t.Algorithm)) {
 		return nil, false, &Failure{UnsupportedAlg, "alg is none that this issuer signs with"}
 	}
-	if t.ExtraHeader {
+	if t.ExtraHeader && iss.Profile == nil {
 		return nil, false, &Failure{MalformedToken, "the header has members other than alg, kid and typ"}
 	}
 	// Read before the key is: when a key is withdrawn while this goes on, what is remembered below counts for nothing.
 	generation := iss.Keys.Generation()
-	key := iss.Keys.Key(t.KeyID)
-	if key == nil && iss.Fetch != nil && iss.Fetch(t.KeyID) != nil {
+	alg := token.Algorithm(t.Algorithm)
+	key := iss.Keys.Key(t.KeyID, alg)
+	if key == nil && iss.Fetch != nil && iss.Fetch(t.KeyID, alg) != nil {
 		generation = iss.Keys.Generation()
-		key = iss.Keys.Key(t.KeyID)
+		key = iss.Keys.Key(t.KeyID, alg)
 	}
 	if key == nil {
 		return nil, false, iss.unknown()
@@ -99,7 +107,7 @@ func (v *Verifier) Verify(raw string, now int64) (p *Principal, hit bool, f *Fai
 	if err != nil {
 		return nil, false, failure(err)
 	}
-	p, f = iss.principal(t, claims)
+	p, f = iss.principal(t, claims, now)
 	if f != nil {
 		return nil, false, f
 	}
@@ -111,7 +119,7 @@ func (v *Verifier) Verify(raw string, now int64) (p *Principal, hit bool, f *Fai
 
 func (iss *Issuer) unknown() *Failure {
 	if iss.Ready != nil && !iss.Ready() {
-		return &Failure{StateUnavailable, "this gateway has not read the issuer's keys yet"}
+		return &Failure{StateUnavailable, "this gateway has not read the issuer's keys, or not for too long"}
 	}
 	return &Failure{UnknownKey, "kid names no key of this issuer"}
 }

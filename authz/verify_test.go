@@ -32,8 +32,8 @@ func newRing(keys ...*token.PrivateKey) *ring {
 	return r
 }
 
-func (r *ring) Key(kid string) *token.PublicKey { return (*r.keys.Load())[kid] }
-func (r *ring) Generation() uint64              { return r.generation.Load() }
+func (r *ring) Key(kid string, _ token.Algorithm) *token.PublicKey { return (*r.keys.Load())[kid] }
+func (r *ring) Generation() uint64                                 { return r.generation.Load() }
 
 func (r *ring) withdraw() {
 	r.keys.Store(&map[string]*token.PublicKey{})

@@ -146,7 +146,7 @@ func (i *issuer) verifier(t testing.TB) *authz.Verifier {
 	return v
 }
 
-func (i *issuer) Key(kid string) *token.PublicKey {
+func (i *issuer) Key(kid string, _ token.Algorithm) *token.PublicKey {
 	if kid == i.key.Public().ID() {
 		return i.key.Public()
 	}

@@ -63,7 +63,7 @@ A key that has leaked is not ended by --kid, since whoever has it makes new toke
 	fl.StringVar(&q.Client, "client", "", "every token issued to this client so far")
 	fl.StringVar(&q.KID, "kid", "", "every token signed by this key so far")
 	fl.BoolVar(&q.All, "all", false, "every token issued so far")
-	fl.StringVar(&q.Issuer, "issuer", "", "whose tokens; none: our own")
+	fl.StringVar(&q.Issuer, "issuer", "", "whose tokens: a name under issuers, or its iss; none: our own")
 	fl.StringVar(&q.Reason, "reason", "", "a note for people, for the log")
 	fl.BoolVar(&yes, "yes", false, "do not ask")
 	return cmd

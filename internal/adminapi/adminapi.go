@@ -47,7 +47,7 @@ type RevokeRequest struct {
 	Client  string `json:"client,omitempty"` // every token issued to it so far
 	KID     string `json:"kid,omitempty"`    // every token signed by it so far
 	All     bool   `json:"all,omitempty"`    // every token issued so far
-	Issuer  string `json:"issuer,omitempty"` // "" is local: our own
+	Issuer  string `json:"issuer,omitempty"` // its name in the configuration, or its iss; "" is local: our own
 	Reason  string `json:"reason,omitempty"` // for people; it goes to the log
 }
 

@@ -31,8 +31,9 @@ func (a *App) revoke(ctx context.Context, q adminapi.RevokeRequest) (adminapi.Re
 // revocation is the entry that a request asks for, and the jti of the token that it is about, if it is about one.
 func (a *App) revocation(q adminapi.RevokeRequest) (e revoke.Entry, jti string, err error) {
 	snap := a.current.Load()
-	if q.Issuer != "" && q.Issuer != authz.Local && q.Issuer != snap.cfg.Server.Issuer {
-		return e, "", unprocessable("issuer: %q is not known; our own is %q", q.Issuer, authz.Local)
+	issuer, ok := snap.issuerName(q.Issuer)
+	if !ok {
+		return e, "", unprocessable("issuer: %q is not known; our own is %q, and the others stand under issuers", q.Issuer, authz.Local)
 	}
 	if q.Named() != 1 {
 		return e, "", unprocessable("name exactly one of token, jti, client, kid and all")
@@ -40,7 +41,7 @@ func (a *App) revocation(q adminapi.RevokeRequest) (e revoke.Entry, jti string, 
 	if q.JTI == "" && !q.Expires.IsZero() {
 		return e, "", unprocessable("expires goes with jti alone: the rest is kept for as long as a token that it ends may live")
 	}
-	e = revoke.Entry{Issuer: authz.Local, Reason: q.Reason}
+	e = revoke.Entry{Issuer: issuer, Reason: q.Reason}
 	switch {
 	case q.Token != "":
 		return snap.tokenEntry(q)
@@ -48,14 +49,14 @@ func (a *App) revocation(q adminapi.RevokeRequest) (e revoke.Entry, jti string, 
 		if q.Expires.IsZero() || q.Expires.Unix() <= 0 {
 			return e, "", unprocessable("jti needs expires, the exp of that token: an entry is kept for as long as the token lives")
 		}
-		e.Kind, e.ID, e.Expires = revoke.Token, revoke.TokenID(authz.Local, q.JTI), min(q.Expires.Unix(), time.Now().Add(maxLifetime).Unix())
+		e.Kind, e.ID, e.Expires = revoke.Token, revoke.TokenID(issuer, q.JTI), min(q.Expires.Unix(), time.Now().Add(maxLifetime).Unix())
 	case q.Client != "":
-		if !slices.ContainsFunc(snap.cfg.Clients, func(c config.Client) bool { return c.ID == q.Client }) {
+		if issuer == authz.Local && !slices.ContainsFunc(snap.cfg.Clients, func(c config.Client) bool { return c.ID == q.Client }) {
 			return e, "", unprocessable("client: the clients file has no %q, and the tokens of such a client are refused already", q.Client)
 		}
 		e.Kind, e.Name = revoke.Client, q.Client
 	case q.KID != "":
-		if snap.ring.Key(q.KID) == nil {
+		if issuer == authz.Local && snap.ring.Key(q.KID) == nil {
 			return e, "", unprocessable("kid: there is no key %q, and what it signed is refused already", q.KID)
 		}
 		e.Kind, e.Name = revoke.Key, q.KID
@@ -63,6 +64,19 @@ func (a *App) revocation(q adminapi.RevokeRequest) (e revoke.Entry, jti string, 
 		e.Kind = revoke.All
 	}
 	return e, q.JTI, nil
+}
+
+// issuerName is the configured name of an issuer that a request names by it, or by its iss; "" is our own.
+func (s *snapshot) issuerName(asked string) (name string, known bool) {
+	if asked == "" || asked == authz.Local || asked == s.cfg.Server.Issuer {
+		return authz.Local, true
+	}
+	for _, i := range s.cfg.Issuers {
+		if asked == i.Name || asked == i.Issuer {
+			return i.Name, true
+		}
+	}
+	return "", false
 }
 
 // tokenEntry revokes a whole token. Its signature must verify: else anybody's text would name what to revoke.
@@ -74,7 +88,7 @@ func (s *snapshot) tokenEntry(q adminapi.RevokeRequest) (e revoke.Entry, jti str
 	case failed != nil:
 		return e, "", unprocessable("token: refused already: %s", failed.Detail)
 	case p.TokenID == "":
-		return e, "", unprocessable("token: it has no jti to revoke it by")
+		return e, "", unprocessable("token: it has no jti to revoke it by; revoke its client %q of the issuer %q, or its key", p.Client, p.Issuer)
 	}
 	return revoke.Entry{Kind: revoke.Token, ID: revoke.TokenID(p.Issuer, p.TokenID), Expires: p.Expires, Reason: q.Reason}, p.TokenID, nil
 }

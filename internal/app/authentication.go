@@ -22,7 +22,8 @@ type authentication struct {
 	failures *lockout.Store
 	pool     *hashpool.Pool
 	replays  *replay.Store
-	keySets  *jwks.Cache
+	keySets  *jwks.Cache // of clients
+	issuers  *jwks.Cache // of issuers
 	own      atomic.Pointer[[]netip.AddrPort]
 	offline  bool // fetch no keys
 }
@@ -38,6 +39,7 @@ func (a *App) openAuthentication(redis *redisx.Client, now func() time.Time) (*a
 		auth.failures = lockout.NewStore(a.limiter)
 	}
 	auth.keySets = jwks.NewCache(jwks.Options{Own: auth.ownAddrs, Log: a.log})
+	auth.issuers = jwks.NewCache(jwks.Options{Own: auth.ownAddrs, Log: a.log})
 	return auth, nil
 }
 

@@ -38,12 +38,14 @@ type snapshot struct {
 	tls      *tls.Config // of the public listener; nil: plain HTTP
 	loaded   time.Time
 	keys     *clientKeys
+	issuers  *issuers
 }
 
 // retire ends what a snapshot that is no longer in force keeps going. Requests in flight end as they began.
 func (s *snapshot) retire() {
 	s.gateway.Retire()
 	s.keys.release()
+	s.issuers.release()
 }
 
 // openState opens what lives as long as the process: the journal, Redis, the revoked set, the limiter.
@@ -88,13 +90,15 @@ func (a *App) build(ctx context.Context, cfg *config.Config, prev *snapshot) (_ 
 	if err != nil {
 		return nil, err
 	}
+	issuers := a.auth.holdIssuers(cfg)
 	defer func() {
 		if err != nil {
 			keys.release()
+			issuers.release()
 		}
 	}()
 	registry := tokenep.NewRegistry(clients(cfg, keys))
-	verifier, err := authz.NewVerifier(authz.Options{CacheEntries: cacheEntries, CacheBytes: cacheBytes, Issuers: []authz.Issuer{local(cfg, ring)}})
+	verifier, err := authz.NewVerifier(authz.Options{CacheEntries: cacheEntries, CacheBytes: cacheBytes, Issuers: append(issuers.list, local(cfg, ring))})
 	if err != nil {
 		return nil, err
 	}
@@ -113,7 +117,7 @@ func (a *App) build(ctx context.Context, cfg *config.Config, prev *snapshot) (_ 
 	}
 	o := proxy.Options{
 		Routes: routes, Own: endpoint.Endpoints(), PublicURL: cfg.Server.PublicURL,
-		Verifier: verifier, Revocations: revocations{a.revocations}, Clients: registry, Limiter: a.limiter,
+		Verifier: verifier, Revocations: revocations{a.revocations}, Clients: clientStates{registry}, Limiter: a.limiter,
 		Sinks:          append([]exchange.Sink{a.metrics, exchange.AccessLog{Log: a.log}, a.quotas, a.audit}, a.opts.Sinks...),
 		TrustedProxies: cfg.Server.TrustedProxies, IdleTimeout: cfg.Server.IdleTimeout, Draining: a.ending.Load, Log: a.log, Now: time.Now,
 	}
@@ -124,7 +128,7 @@ func (a *App) build(ctx context.Context, cfg *config.Config, prev *snapshot) (_ 
 	if err != nil {
 		return nil, err
 	}
-	return &snapshot{cfg: cfg, ring: ring, verifier: verifier, gateway: gateway, tls: tlsConfig(cfg, prev), loaded: time.Now(), keys: keys}, nil
+	return &snapshot{cfg: cfg, ring: ring, verifier: verifier, gateway: gateway, tls: tlsConfig(cfg, prev), loaded: time.Now(), keys: keys, issuers: issuers}, nil
 }
 
 // signer finds the key that signs. Where a revocation has ended what that key signed, the ring is asked whether it still does.

@@ -58,7 +58,7 @@ func collectors(a *App) []prometheus.Collector { return []prometheus.Collector{s
 // Describe implements prometheus.Collector.
 func (s stats) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{draining, ready, revoked, staleness, fleet, outbox, limitKeys, limitShared, keyState, keyCreated, keyExpiry, keyTurns, keyFailures, keyBroken, auditLines, auditLost, auditFails, auditDown, tunnels, certExpiry, logDropped,
-		poolWaiting, poolRunning, poolTotal, keySets, keySetAge, keySetLeft, keyFetches, assertions, replayed, lockoutKeys} {
+		poolWaiting, poolRunning, poolTotal, keySets, keySetAge, keySetLeft, keyFetches, assertions, replayed, lockoutKeys, issuerAge, issuerReady, issuerFetches} {
 		ch <- d
 	}
 	if s.a.redis != nil {
@@ -112,6 +112,7 @@ func (s stats) Collect(ch chan<- prometheus.Metric) {
 		}
 	}
 	s.collectAuth(gauge, counter)
+	s.collectIssuers(gauge, counter)
 	if s.a.redis == nil {
 		return
 	}

@@ -65,6 +65,12 @@ func algorithms(cfg *config.Config) []token.Algorithm {
 	return list
 }
 
+// ringKeys shows the ring to the verifier. A kid of ours is a thumbprint, and so names one key.
+type ringKeys struct{ *keyring.Ring }
+
+// Key implements authz.Keys.
+func (r ringKeys) Key(kid string, _ token.Algorithm) *token.PublicKey { return r.Ring.Key(kid) }
+
 // local is the issuer that we are. Tokens of an algorithm that no API names any more verify until they expire.
 func local(cfg *config.Config, ring *keyring.Ring) authz.Issuer {
 	dialects := map[string]token.Dialect{}
@@ -72,10 +78,10 @@ func local(cfg *config.Config, ring *keyring.Ring) authz.Issuer {
 		dialects[api.Audience] = token.Dialect(api.Dialect)
 	}
 	return authz.Issuer{
-		Name: "local", URL: cfg.Server.Issuer, Keys: ring, MaxLifetime: maxLifetime,
+		Name: authz.Local, URL: cfg.Server.Issuer, Keys: ringKeys{ring}, MaxLifetime: maxLifetime,
 		Algorithms: []token.Algorithm{token.ES256, token.RS256, token.PS256, token.EdDSA},
 		Dialect:    func(audience string) (token.Dialect, bool) { d, ok := dialects[audience]; return d, ok },
-		Fetch:      ring.Fetch,
+		Fetch:      func(kid string, _ token.Algorithm) *token.PublicKey { return ring.Fetch(kid) },
 		Ready:      func() bool { return len(ring.Missing()) == 0 },
 	}
 }

@@ -88,7 +88,7 @@ func (r *reader) buildAPI(e entry[*rawAPI], c *Config, defaults *rawDefaults) AP
 		TTL:          a.ttl.or(c.Tokens.TTL),
 		Dialect:      a.dialect.or("rfc9068"),
 		NarrowScopes: a.scopePolicy.v == "narrow",
-		Issuers:      []string{"local"},
+		Issuers:      r.issuersOf(a, c),
 		Observe:      a.mode.v == "observe",
 		Revocation:   revocationOf(a.revocation, c.Revocation),
 		Hosts:        plainList(a.hosts),

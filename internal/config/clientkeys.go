@@ -5,9 +5,17 @@ import (
 	"net/url"
 )
 
-// aKeysURL is where a key set is fetched: https, or http on this machine. A query is part of it; what may be a password is
-// not read and not repeated.
+// aKeysURL is where a client's key set is fetched: https, or http on this machine.
 var aKeysURL = parsed("URL", func(s string) (*url.URL, error) {
+	u, err := keysURL(s)
+	if err == nil && u.Scheme == "http" && !urlEndpoint(u).loopback() {
+		return nil, errors.New("whoever is between could put in keys of their own — use https; http is for loopback")
+	}
+	return u, err
+})
+
+// keysURL reads where a key set is. A query is part of it; what may be a password is not read and not repeated.
+func keysURL(s string) (*url.URL, error) {
 	u, err := url.Parse(s)
 	switch {
 	case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Opaque != "":
@@ -18,11 +26,9 @@ var aKeysURL = parsed("URL", func(s string) (*url.URL, error) {
 		return nil, errors.New("a URL with a fragment is not read — remove what follows the #")
 	case u.Hostname() == "" || !validPort(u):
 		return nil, errors.New("expected a URL with a host, and a port from 1 to 65535 where one is given")
-	case u.Scheme == "http" && !urlEndpoint(u).loopback():
-		return nil, errors.New("whoever is between could put in keys of their own — use https; http is for loopback")
 	}
 	return u, nil
-})
+}
 
 // clientKeys reads what jwks_file holds. What the keys are is for others to judge.
 func (r *reader) clientKeys(c *Config, raw *rawClient) (out ClientKeys) {
@@ -44,7 +50,7 @@ func (r *reader) clientKeys(c *Config, raw *rawClient) (out ClientKeys) {
 		out.JWKS = content
 	case raw.jwksURI.set:
 		out.Pos, out.URI = raw.jwksURI.at.pos(), raw.jwksURI.v.String()
-		r.keysElsewhere(c, raw.jwksURI)
+		r.keysElsewhere(c, raw.jwksURI.at, raw.jwksURI.v, "the client")
 	default:
 		return ClientKeys{}
 	}
@@ -52,10 +58,10 @@ func (r *reader) clientKeys(c *Config, raw *rawClient) (out ClientKeys) {
 }
 
 // keysElsewhere refuses to fetch keys from one of our own listeners.
-func (r *reader) keysElsewhere(c *Config, x val[*url.URL]) {
+func (r *reader) keysElsewhere(c *Config, at node, u *url.URL, whose string) {
 	for key, listen := range map[string]string{"server.listen": c.Server.Listen, "admin.listen": c.Admin.Listen} {
-		if urlEndpoint(x.v).reaches(listenEndpoint(listen), machineAddrs) {
-			r.fail(x.at, "is this gateway's own address (%s) — name where the client publishes its keys", key)
+		if urlEndpoint(u).reaches(listenEndpoint(listen), machineAddrs) {
+			r.fail(at, "is this gateway's own address (%s) — name where %s publishes its keys", key, whose)
 			return
 		}
 	}

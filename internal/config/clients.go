@@ -229,6 +229,9 @@ func (r *reader) buildClient(e entry[*rawClient], c *Config, apis []entry[*rawAP
 			r.fail(g.key, "unknown API %q%s", clipText(g.name), didYouMean(g.name, maps.Keys(known)))
 			continue
 		}
+		if !slices.Contains(c.APIs[i].Issuers, "local") {
+			r.fail(g.key, "API %q refuses our own tokens: its issuers lack local — add local there, or remove the grant", clipText(g.name))
+		}
 		longest = max(longest, c.APIs[i].TTL)
 		for _, s := range g.v {
 			r.checkDeclared(s, apis[i].v, &c.APIs[i])

@@ -35,6 +35,8 @@ type Config struct {
 	State      State
 	Tokens     Tokens
 	Revocation Revocation
+	// Issuers are those besides our own, sorted by name.
+	Issuers []Issuer
 	// APIs are sorted by name.
 	APIs []API
 	// Clients are sorted by id.
@@ -132,6 +134,21 @@ type Lockout struct {
 type Revocation struct {
 	MaxStaleness time.Duration
 	AllowStale   bool
+}
+
+// Issuer is an authorization server whose tokens APIs may accept.
+type Issuer struct {
+	Name         string
+	Pos          Pos
+	Issuer       string // iss, exactly as written
+	JWKSURI      string // empty: the issuer's metadata names it
+	Algorithms   []string
+	Types        []string // of typ; "none" is a token without one
+	ScopeClaims  []string
+	ClientClaims []string
+	MaxLifetime  time.Duration
+	MaxStale     time.Duration
+	Insecure     bool // http is allowed
 }
 
 // API is an audience with its scopes, routes and upstream.

@@ -42,12 +42,8 @@ var aPrefixName = textIs("prefix", func(s string) error {
 	return nil
 })
 
-var anIssuerName = textIs("issuer's name", func(s string) error {
-	if s != "local" {
-		return fmt.Errorf("issuers other than local are not supported by this version yet — write [local] in place of %q", clipText(s))
-	}
-	return nil
-})
+// anIssuerName takes every name: whether the issuer exists is seen once all are known.
+var anIssuerName = textIs("issuer's name", notEmpty)
 
 func checkAlgorithm(s string) error {
 	if !slices.Contains(algorithms, s) {

@@ -384,7 +384,7 @@ func TestExample(t *testing.T) {
 
 // sharedName is true for names that stand for something that is supported elsewhere in the tables.
 func (k keyShape) sharedName() bool {
-	return k.later && slices.Contains([]string{"tls", "issuers", "rate_limit"}, k.name)
+	return k.later && slices.Contains([]string{"tls", "rate_limit"}, k.name)
 }
 
 func keysOf(s shape) []keyShape {

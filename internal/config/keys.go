@@ -20,6 +20,7 @@ type rawConfig struct {
 	clientsFile val[string]
 	apisDir     val[string]
 	defaults    val[*rawDefaults]
+	issuers     val[[]entry[*rawIssuer]]
 	apis        val[[]entry[*rawAPI]]
 	audit       val[*rawAudit]
 	log         val[*rawLog]
@@ -35,10 +36,10 @@ var configForm = object(
 	is("clients_file", aFile, func(c *rawConfig) *val[string] { return &c.clientsFile }).must(),
 	is("apis_dir", aFile, func(c *rawConfig) *val[string] { return &c.apisDir }),
 	is("defaults", defaultsForm, func(c *rawConfig) *val[*rawDefaults] { return &c.defaults }),
+	is("issuers", mapOf(issuerForm, checkName), func(c *rawConfig) *val[[]entry[*rawIssuer]] { return &c.issuers }),
 	is("apis", apisForm, func(c *rawConfig) *val[[]entry[*rawAPI]] { return &c.apis }),
 	is("audit", auditForm, func(c *rawConfig) *val[*rawAudit] { return &c.audit }),
 	is("log", logForm, func(c *rawConfig) *val[*rawLog] { return &c.log }),
-	later[rawConfig]("issuers"),
 )
 
 type rawServer struct {

@@ -97,6 +97,7 @@ func (r *reader) load(path string) *Config {
 	if l := raw.log.v; l != nil {
 		c.Log = Log{Level: l.level.or("info"), Format: l.format.or("json")}
 	}
+	r.buildIssuers(c, raw)
 	r.buildAPIs(c, raw, apis)
 	r.buildClients(c, r.readClients(raw.clientsFile), apis)
 	c.remember(root, raw)

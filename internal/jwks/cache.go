@@ -47,7 +47,27 @@ type Options struct {
 	Log *slog.Logger
 }
 
-// Cache holds one Set for each URL. It outlives reloads, so that the keys that are known, and the limits on fetching, do
+// Source is where a set is fetched. It is an identity: who holds an equal Source shares the Set.
+type Source struct {
+	// URL is the set's. Empty: it is the jwks_uri of Issuer's metadata.
+	URL string
+	// Issuer is an authorization server by its iss. Empty: the keys are some client's.
+	Issuer string
+	// Insecure allows http to any address. Otherwise a client's may be fetched by http from loopback, an issuer's never.
+	Insecure bool
+	// MaxStale is how long the set serves on after its last fetch. Zero means what the Cache says.
+	MaxStale time.Duration
+}
+
+// name is the source for logs.
+func (s Source) name() string {
+	if s.URL == "" {
+		return s.Issuer
+	}
+	return withoutQuery(s.URL)
+}
+
+// Cache holds one Set for each Source. It outlives reloads, so that the keys that are known, and the limits on fetching, do
 // too. It is safe for concurrent use.
 type Cache struct {
 	o       Options
@@ -55,7 +75,7 @@ type Cache struct {
 	now     func() time.Time
 
 	mu   sync.Mutex
-	sets map[string]*held
+	sets map[Source]*held
 	gone Stats // the counters of sets that are no longer held
 }
 
@@ -72,33 +92,51 @@ func NewCache(o Options) *Cache {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Cache{o: o, fetcher: newFetcher(o.Own, nil), now: time.Now, sets: map[string]*held{}}
+	return &Cache{o: o, fetcher: newFetcher(o.Own, nil), now: time.Now, sets: map[Source]*held{}}
 }
 
-// Hold returns the set of a URL, and begins to fetch it where it is new; it does not wait. Each Hold asks for a Release.
-func (c *Cache) Hold(url string) *Set {
+// Hold returns the set of a client's URL, and begins to fetch it where it is new; it does not wait. Each Hold asks for a
+// Release.
+func (c *Cache) Hold(url string) *Set { return c.hold(Source{URL: url}) }
+
+func (c *Cache) hold(from Source) *Set {
+	if from.MaxStale == 0 {
+		from.MaxStale = c.o.MaxStale
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	h := c.sets[url]
+	h := c.sets[from]
 	if h == nil {
 		ctx, cancel := context.WithCancel(context.Background())
-		s := &Set{url: url, fetch: c.fetcher.get, maxStale: c.o.MaxStale, now: c.now, log: c.o.Log, stop: cancel}
+		s := &Set{source: from, fetch: c.fetcher.load, maxStale: from.MaxStale, every: min(refresh, from.MaxStale/2), now: c.now, log: c.o.Log, stop: cancel}
+		s.content.Store(c.known(from))
 		h = &held{Set: s}
-		c.sets[url] = h
+		c.sets[from] = h
 		go s.keep(ctx)
 	}
 	h.holders++
 	return h.Set
 }
 
+// known is what is held of a source under another MaxStale, so that to change that loses no keys. c.mu is held.
+func (c *Cache) known(from Source) *content {
+	for other, h := range c.sets {
+		other.MaxStale = from.MaxStale
+		if other == from {
+			return h.content.Load()
+		}
+	}
+	return nil
+}
+
 // Release gives back what Hold returned; a nil or fixed set is none of ours. The last Release of a set ends its fetching.
 func (c *Cache) Release(s *Set) {
-	if s == nil || s.url == "" {
+	if s == nil || !s.fetched() {
 		return
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	h := c.sets[s.url]
+	h := c.sets[s.source]
 	if h == nil || h.Set != s {
 		return
 	}
@@ -106,7 +144,7 @@ func (c *Cache) Release(s *Set) {
 		return
 	}
 	s.stop()
-	delete(c.sets, s.url)
+	delete(c.sets, s.source)
 	last := s.stats()
 	c.gone.Fetched += last.Fetched
 	c.gone.Failed += last.Failed

@@ -23,7 +23,7 @@ const (
 // fetcher gets documents from where the configuration says. Names may lead anywhere, so that where a connection goes is
 // judged by its address, at the time at which it is made. Private addresses are fine; no proxy is used.
 type fetcher struct {
-	secure, plain *http.Client // for https, and for http
+	secure, local, plain *http.Client // for https, for http on loopback, and for http to wherever
 }
 
 func newFetcher(own func() []netip.AddrPort, config *tls.Config) *fetcher {
@@ -46,9 +46,11 @@ func newFetcher(own func() []netip.AddrPort, config *tls.Config) *fetcher {
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		}
 	}
+	anywhere := func(to netip.AddrPort) error { return checkTarget(to, own()) }
 	return &fetcher{
-		secure: client(func(to netip.AddrPort) error { return checkTarget(to, own()) }),
-		plain: client(func(to netip.AddrPort) error {
+		secure: client(anywhere),
+		plain:  client(anywhere),
+		local: client(func(to netip.AddrPort) error {
 			if !to.Addr().IsLoopback() {
 				return fmt.Errorf("%s is not loopback: want https", to.Addr())
 			}
@@ -100,13 +102,38 @@ func onThisMachine(a netip.Addr) bool {
 	return false
 }
 
-// get returns the body of a 200 of at most 1 MiB. Redirects are not followed.
-func (f *fetcher) get(ctx context.Context, from string) ([]byte, error) {
-	client := f.secure
-	if strings.HasPrefix(from, "http:") {
-		client = f.plain
+// load returns the bytes of a key set.
+func (f *fetcher) load(ctx context.Context, from Source) ([]byte, error) {
+	at := from.URL
+	if at == "" {
+		var err error
+		if at, err = f.discover(ctx, from); err != nil {
+			return nil, err
+		}
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, from, nil)
+	return f.get(ctx, at, from)
+}
+
+// client is the one for a URL that is fetched on behalf of a source.
+func (f *fetcher) client(at string, from Source) (*http.Client, error) {
+	switch {
+	case !strings.HasPrefix(at, "http:"):
+		return f.secure, nil
+	case from.Insecure:
+		return f.plain, nil
+	case from.Issuer == "":
+		return f.local, nil
+	}
+	return nil, errors.New("the URL is http, and the issuer is not insecure: want https")
+}
+
+// get returns the body of a 200 of at most 1 MiB. Redirects are not followed.
+func (f *fetcher) get(ctx context.Context, at string, from Source) ([]byte, error) {
+	client, err := f.client(at, from)
+	if err != nil {
+		return nil, err
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, at, nil)
 	if err != nil {
 		return nil, errors.New("the URL can't be used")
 	}

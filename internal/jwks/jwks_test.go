@@ -289,12 +289,12 @@ func TestTLS(t *testing.T) {
 	p := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "body") }))
 	defer p.Close()
 	p.Config.ErrorLog = nil
-	if _, err := newFetcher(nil, nil).get(context.Background(), p.URL); err == nil || !strings.Contains(err.Error(), "certificate") {
+	if _, err := newFetcher(nil, nil).get(context.Background(), p.URL, Source{}); err == nil || !strings.Contains(err.Error(), "certificate") {
 		t.Errorf("an unknown authority: %v", err)
 	}
 	roots := x509.NewCertPool()
 	roots.AddCert(p.Certificate())
-	if body, err := newFetcher(nil, &tls.Config{RootCAs: roots}).get(context.Background(), p.URL); err != nil || string(body) != "body" {
+	if body, err := newFetcher(nil, &tls.Config{RootCAs: roots}).get(context.Background(), p.URL, Source{}); err != nil || string(body) != "body" {
 		t.Errorf("%q, %v", body, err)
 	}
 }
@@ -308,7 +308,7 @@ func TestTargets(t *testing.T) {
 	for _, own := range []netip.AddrPort{at, netip.AddrPortFrom(netip.IPv4Unspecified(), at.Port()), netip.AddrPortFrom(netip.IPv6Unspecified(), at.Port())} {
 		f := newFetcher(func() []netip.AddrPort { return []netip.AddrPort{own} }, nil)
 		for _, host := range []string{"127.0.0.1", "localhost"} {
-			_, err := f.get(context.Background(), fmt.Sprintf("http://%s:%d/?secret=hunter2", host, at.Port()))
+			_, err := f.get(context.Background(), fmt.Sprintf("http://%s:%d/?secret=hunter2", host, at.Port()), Source{})
 			if err == nil || host == "127.0.0.1" && !strings.Contains(err.Error(), "own listener") || strings.Contains(err.Error(), "hunter2") {
 				t.Errorf("%s with our own listener at %s: %v", host, own, err)
 			}
@@ -325,7 +325,7 @@ func TestTargets(t *testing.T) {
 		"https://0.0.0.0/":                  "unspecified",
 		"https://224.0.0.1/":                "multicast",
 	} {
-		if _, err := f.get(context.Background(), url+"?secret=hunter2"); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "hunter2") {
+		if _, err := f.get(context.Background(), url+"?secret=hunter2", Source{}); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "hunter2") {
 			t.Errorf("%s: %v, want %q", url, err, want)
 		}
 	}

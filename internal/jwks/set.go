@@ -10,6 +10,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -21,7 +22,7 @@ import (
 var ErrUnavailable = errors.New("its key set could not be fetched")
 
 const (
-	refresh    = 10 * time.Minute // between fetches in the background
+	refresh    = 10 * time.Minute // between fetches in the background, where a set may be twice as old
 	cooldown   = 30 * time.Second // between fetches for a kid that is not known
 	firstPause = 5 * time.Second  // after a fetch that failed; then twice as long each time, up to refresh
 	maxWaiters = 64               // requests that wait for one fetch
@@ -30,9 +31,10 @@ const (
 
 // Set is one key set. It is safe for concurrent use.
 type Set struct {
-	url      string // empty: the keys are fixed
-	fetch    func(ctx context.Context, url string) ([]byte, error)
+	source   Source // the zero Source: the keys are fixed
+	fetch    func(ctx context.Context, from Source) ([]byte, error)
 	maxStale time.Duration
+	every    time.Duration // between fetches in the background
 	now      func() time.Time
 	log      *slog.Logger
 
@@ -50,8 +52,9 @@ type Set struct {
 
 // content is what a set holds at one time. It is never changed.
 type content struct {
-	keys []token.SetKey
-	at   time.Time
+	keys       []token.SetKey
+	at         time.Time
+	generation uint64 // from 1; see Keys.Generation
 }
 
 // flight is a fetch that is under way, and how many wait for it.
@@ -67,7 +70,7 @@ func (s *Set) Lookup(ctx context.Context, kid string, alg token.Algorithm) ([]*t
 	c := s.content.Load()
 	if s.useless(c) {
 		s.await(ctx, s.firstFetch)
-	} else if s.url != "" && kid != "" && !c.knows(kid) {
+	} else if s.fetched() && kid != "" && !c.knows(kid) {
 		s.await(ctx, s.kidFetch)
 	}
 	c = s.content.Load()
@@ -77,8 +80,10 @@ func (s *Set) Lookup(ctx context.Context, kid string, alg token.Algorithm) ([]*t
 	return c.find(kid, alg), nil
 }
 
+func (s *Set) fetched() bool { return s.source != Source{} }
+
 func (s *Set) useless(c *content) bool {
-	return c == nil || s.url != "" && s.now().Sub(c.at) > s.maxStale
+	return c == nil || s.fetched() && s.now().Sub(c.at) > s.maxStale
 }
 
 func (c *content) knows(kid string) bool {
@@ -146,7 +151,7 @@ func (s *Set) start() *flight {
 
 // load fetches the set. One without any usable key is a failure, so that what was there before stays.
 func (s *Set) load(ctx context.Context) ([]token.SetKey, []token.Unusable, error) {
-	body, err := s.fetch(ctx, s.url)
+	body, err := s.fetch(ctx, s.source)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -166,16 +171,33 @@ func (s *Set) finish(keys []token.SetKey, left []token.Unusable, err error) {
 	if err != nil {
 		s.counts.Failed++
 		if s.failures++; s.failures == 1 {
-			s.log.Warn("key set not fetched", "url", withoutQuery(s.url), "err", err)
+			s.log.Warn("key set not fetched", "url", s.source.name(), "err", err)
 		}
 		return
 	}
 	if s.failures > 0 || s.content.Load() == nil || len(left) != s.counts.LeftOut {
-		s.log.Info("key set fetched", "url", withoutQuery(s.url), "keys", len(keys), "left_out", leftOut(left))
+		s.log.Info("key set fetched", "url", s.source.name(), "keys", len(keys), "left_out", leftOut(left))
 	}
 	s.counts.Fetched++
 	s.counts.LeftOut, s.failures = len(left), 0
-	s.content.Store(&content{keys: keys, at: now})
+	s.content.Store(s.content.Load().next(keys, now, s.maxStale))
+}
+
+// next is what follows c, which may be nil, when keys were fetched now. The generation stays where nothing changed and c
+// was of use until now.
+func (c *content) next(keys []token.SetKey, now time.Time, maxStale time.Duration) *content {
+	n := &content{keys: keys, at: now, generation: 1}
+	if c != nil {
+		n.generation = c.generation
+		if now.Sub(c.at) > maxStale || !slices.EqualFunc(c.keys, keys, sameKey) {
+			n.generation++
+		}
+	}
+	return n
+}
+
+func sameKey(a, b token.SetKey) bool {
+	return a.Name == b.Name && a.ID() == b.ID() && a.Algorithm() == b.Algorithm()
 }
 
 func leftOut(left []token.Unusable) []string {
@@ -192,9 +214,9 @@ func leftOut(left []token.Unusable) []string {
 // pause is how long to wait after the last fetch. s.mu is held.
 func (s *Set) pause() time.Duration {
 	if s.failures == 0 {
-		return refresh
+		return s.every
 	}
-	return min(firstPause<<min(s.failures-1, 10), refresh)
+	return min(firstPause<<min(s.failures-1, 10), s.every)
 }
 
 // keep fetches in the background until ctx ends.
