@@ -1,6 +1,7 @@
 package authz
 
 import (
+	"strconv"
 	"time"
 
 	"gatehouse/internal/token"
@@ -95,6 +96,25 @@ func scopes(c token.Claims) token.Scopes {
 		return token.Scopes{}
 	}
 	return s
+}
+
+// further are the claims with these names that are text, but for the empty one, or whole numbers.
+func further(c token.Claims, names []string) map[string]string {
+	var out map[string]string
+	for _, name := range names {
+		value, _ := c.Text(name)
+		if n, _, ok := c.Int(name); ok {
+			value = strconv.FormatInt(n, 10)
+		}
+		if value == "" {
+			continue
+		}
+		if out == nil {
+			out = make(map[string]string, len(names))
+		}
+		out[name] = value
+	}
+	return out
 }
 
 func malformed(detail string) *Failure { return &Failure{MalformedToken, detail} }

@@ -27,6 +27,7 @@ type Principal struct {
 	KeyID     string // the key that verified the token
 	Audience  []string
 	Scopes    token.Scopes
+	Claims    map[string]string // of Options.Claims, those that the token has as text or a whole number; nil for none
 	// Seconds since 1970. NotBefore is 0 where the token has no nbf.
 	IssuedAt, NotBefore, Expires int64
 }

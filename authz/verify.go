@@ -40,7 +40,9 @@ type Issuer struct {
 
 // Options are what a Verifier needs. Where CacheEntries or CacheBytes is 0, no token is remembered.
 type Options struct {
-	Issuers      []Issuer
+	Issuers []Issuer
+	// Claims are the names of further claims that a Principal is to have.
+	Claims       []string
 	CacheEntries int
 	CacheBytes   int64
 }
@@ -49,13 +51,14 @@ type Options struct {
 // one makes another Verifier, so that nothing verified under the old rules is taken for verified under the new.
 type Verifier struct {
 	issuers map[string]*Issuer // by iss
+	claims  []string
 	cache   *cache
 }
 
 // NewVerifier checks the options and returns a Verifier. An issuer without a name, URL, algorithms, keys, maximal
 // lifetime, or both dialect and profile, is an error; so are two with one URL or one name.
 func NewVerifier(o Options) (*Verifier, error) {
-	v := &Verifier{issuers: make(map[string]*Issuer, len(o.Issuers)), cache: newCache(o.CacheEntries, o.CacheBytes)}
+	v := &Verifier{issuers: make(map[string]*Issuer, len(o.Issuers)), claims: o.Claims, cache: newCache(o.CacheEntries, o.CacheBytes)}
 	names := map[string]bool{}
 	for _, iss := range o.Issuers {
 		if iss.Name == "" || iss.URL == "" || len(iss.Algorithms) == 0 || iss.Keys == nil || iss.MaxLifetime <= 0 ||
@@ -111,6 +114,7 @@ func (v *Verifier) Verify(raw string, now int64) (p *Principal, hit bool, f *Fai
 	if f != nil {
 		return nil, false, f
 	}
+	p.Claims = further(claims, v.claims)
 	if now < p.Expires {
 		v.cache.put(raw, p, iss.Keys, generation)
 	}

@@ -28,6 +28,9 @@ type Options struct {
 	Revocations authz.Revocations
 	Clients     authz.Clients
 	Limiter     *ratelimit.Limiter
+	// ClientLimits are the limits that clients of ours have of their own, by client: one bucket for all routes. They take the
+	// place of the APIs' limits by client; those of routes stay.
+	ClientLimits map[string][]*ratelimit.Policy
 
 	// Sinks get the record of every request once its response has ended.
 	Sinks []exchange.Sink
@@ -100,6 +103,8 @@ type Route struct {
 type Limit struct {
 	Policy ratelimit.Policy
 	By     ratelimit.Kind
+	Claim  string // the claim whose values are counted, with ratelimit.ByClaim; the Verifier must read it
+	OfAPI  bool   // it is the API's, not the route's own
 }
 
 // Allow is a set of classes of paths that a route takes although they are often read in two ways. Zero: none.
@@ -138,6 +143,9 @@ func (a Allow) String() string {
 
 // check refuses options that could not serve.
 func (o *Options) check() error {
+	if len(o.ClientLimits) > 0 && o.Limiter == nil {
+		return errors.New("clients have limits, which need a limiter")
+	}
 	if o.PublicURL == nil || o.PublicURL.Host == "" {
 		return errors.New("the gateway needs a public URL with a host")
 	}

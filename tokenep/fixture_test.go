@@ -92,7 +92,7 @@ func (s *store) revoked() []revoke.Entry {
 type keyset map[string]*token.PublicKey
 
 func (k keyset) Key(kid string, _ token.Algorithm) *token.PublicKey { return k[kid] }
-func (k keyset) Generation() uint64              { return 1 }
+func (k keyset) Generation() uint64                                 { return 1 }
 
 // fixture is a running token endpoint.
 type fixture struct {

@@ -98,7 +98,7 @@ func (a *App) build(ctx context.Context, cfg *config.Config, prev *snapshot) (_ 
 		}
 	}()
 	registry := tokenep.NewRegistry(clients(cfg, keys))
-	verifier, err := authz.NewVerifier(authz.Options{CacheEntries: cacheEntries, CacheBytes: cacheBytes, Issuers: append(issuers.list, local(cfg, ring))})
+	verifier, err := authz.NewVerifier(authz.Options{CacheEntries: cacheEntries, CacheBytes: cacheBytes, Issuers: append(issuers.list, local(cfg, ring)), Claims: limitedClaims(cfg)})
 	if err != nil {
 		return nil, err
 	}
@@ -117,7 +117,7 @@ func (a *App) build(ctx context.Context, cfg *config.Config, prev *snapshot) (_ 
 	}
 	o := proxy.Options{
 		Routes: routes, Own: endpoint.Endpoints(), PublicURL: cfg.Server.PublicURL,
-		Verifier: verifier, Revocations: revocations{a.revocations}, Clients: clientStates{registry}, Limiter: a.limiter,
+		Verifier: verifier, Revocations: revocations{a.revocations}, Clients: clientStates{registry}, Limiter: a.limiter, ClientLimits: clientLimits(cfg),
 		Sinks:          append([]exchange.Sink{a.metrics, exchange.AccessLog{Log: a.log}, a.quotas, a.audit}, a.opts.Sinks...),
 		TrustedProxies: cfg.Server.TrustedProxies, IdleTimeout: cfg.Server.IdleTimeout, Draining: a.ending.Load, Log: a.log, Now: time.Now,
 	}
@@ -208,7 +208,12 @@ func route(api *proxy.API, c config.API, r config.Route) *proxy.Route {
 	for _, class := range r.AllowPath {
 		out.Allow |= proxy.ParseAllow(class)
 	}
-	for _, l := range append(c.RateLimits[:len(c.RateLimits):len(c.RateLimits)], r.RateLimits...) {
+	for _, l := range c.RateLimits {
+		limit := limit(l)
+		limit.OfAPI = true
+		out.Limits = append(out.Limits, limit)
+	}
+	for _, l := range r.RateLimits {
 		out.Limits = append(out.Limits, limit(l))
 	}
 	return out
@@ -223,12 +228,6 @@ func revision(api config.API, r config.Route) string {
 	}
 	sum := sha256.Sum256(text)
 	return hex.EncodeToString(sum[:])
-}
-
-func limit(l config.RateLimit) proxy.Limit {
-	by := map[string]ratelimit.Kind{"client": ratelimit.ByClient, "ip": ratelimit.ByIP, "route": ratelimit.ByRoute}
-	fail := map[string]ratelimit.Fail{"local": ratelimit.Local, "open": ratelimit.Open, "closed": ratelimit.Closed}
-	return proxy.Limit{By: by[l.By], Policy: ratelimit.Policy{Name: l.Name, Requests: l.Requests, Per: l.Per, Burst: l.Burst, OnError: fail[l.OnError]}}
 }
 
 // revocations shows the revoked set to the gateway in its words.

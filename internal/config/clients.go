@@ -35,6 +35,7 @@ type rawClient struct {
 	algorithms val[[]val[string]]
 	ttl        val[time.Duration]
 	quota      val[[]*rawQuota]
+	rateLimit  val[[]*rawLimit]
 	introspect val[[]val[string]]
 	disabled   val[bool]
 }
@@ -47,13 +48,13 @@ var clientForm = object(
 	is("secrets", list(secretForm), func(c *rawClient) *val[[]val[*rawSecret]] { return &c.secrets }),
 	is("ttl", aTTL, func(c *rawClient) *val[time.Duration] { return &c.ttl }),
 	is("quota", quotasForm, func(c *rawClient) *val[[]*rawQuota] { return &c.quota }),
+	is("rate_limit", ownLimitsForm, func(c *rawClient) *val[[]*rawLimit] { return &c.rateLimit }),
 	is("introspect", list(textIs("name of an API", nil)), func(c *rawClient) *val[[]val[string]] { return &c.introspect }),
 	is("disabled", aBool, func(c *rawClient) *val[bool] { return &c.disabled }),
 	is("jwks_file", aFile, func(c *rawClient) *val[string] { return &c.jwksFile }),
 	is("jwks_uri", aKeysURL, func(c *rawClient) *val[*url.URL] { return &c.jwksURI }),
 	is("assertion_algorithms", some(word(algorithms)), func(c *rawClient) *val[[]val[string]] { return &c.algorithms }),
 	later[rawClient]("tls_subject"),
-	later[rawClient]("rate_limit"),
 )
 
 type rawSecret struct {
@@ -216,6 +217,7 @@ func (r *reader) buildClient(e entry[*rawClient], c *Config, apis []entry[*rawAP
 		out.GrantTypes = plainList(raw.grantTypes)
 	}
 	out.Quotas = quotasOf(raw.quota.v)
+	out.RateLimits = limitsOf("client", raw.rateLimit.v, "client")
 	for _, api := range raw.introspect.v {
 		if _, ok := known[api.v]; !ok {
 			r.fail(api.at, "unknown API %q%s", clipText(api.v), didYouMean(api.v, maps.Keys(known)))
@@ -241,12 +243,35 @@ func (r *reader) buildClient(e entry[*rawClient], c *Config, apis []entry[*rawAP
 	if raw.ttl.set && len(out.Grants) > 0 && raw.ttl.v > longest {
 		r.warn(raw.ttl.at, "has no effect: a client's ttl may only shorten, and its APIs' is at most %s", short(longest))
 	}
+	for i, l := range raw.rateLimit.v {
+		r.checkReach(l.at, out.RateLimits[i], &out, c)
+	}
 	for _, s := range raw.secrets.v {
 		out.Secrets = append(out.Secrets, r.buildSecret(s))
 	}
 	out.Keys = r.clientKeys(c, raw)
 	r.checkCredentials(e, &out)
 	return out
+}
+
+// checkReach reports a client's limit whose full bucket could not pay for a route that the client may call.
+func (r *reader) checkReach(at node, l RateLimit, client *Client, c *Config) {
+	for _, api := range c.APIs {
+		scopes, granted := client.Grants[api.Name]
+		for _, route := range api.Routes {
+			if granted && l.Burst > 0 && route.Cost > l.Burst && route.metBy(scopes) {
+				r.fail(at, "burst %d is below the cost %d of %q of API %s, so that this client's requests would never pass — raise the burst", l.Burst, route.Cost, route.Match, api.Name)
+				return
+			}
+		}
+	}
+}
+
+// metBy reports whether a token with these scopes may use the route. A public route reads no token.
+func (t *Route) metBy(scopes []string) bool {
+	has := func(s string) bool { return slices.Contains(scopes, s) }
+	all := func(list []string) bool { return !slices.ContainsFunc(list, func(s string) bool { return !has(s) }) }
+	return t.Auth == "token" || t.Auth == "scopes" && all(t.All) && (len(t.Any) == 0 || slices.ContainsFunc(t.Any, all))
 }
 
 // checkCredentials warns of a client that can't authenticate, and of credentials that it can't use.

@@ -214,14 +214,14 @@ type Retry struct {
 	On       []string
 }
 
-// RateLimit is one limit of an API or a route.
+// RateLimit is one limit of an API, a route or a client.
 type RateLimit struct {
-	// Name is the policy's name in headers, metrics and Redis keys: "<api>", "<api> <match>", with #2, #3 for later ones.
+	// Name is the policy's name in headers, metrics and Redis keys: "<api>", "<api> <match>", "client", with #2, #3 for later ones.
 	Name     string
 	Requests int64
 	Per      time.Duration
 	Burst    int64
-	By       string // client | ip | route
+	By       string // client | ip | route | claim:<name>
 	OnError  string // local | open | closed
 }
 
@@ -261,7 +261,8 @@ type Client struct {
 	Keys       ClientKeys
 	TTL        time.Duration // 0: the API's
 	Quotas     []Quota
-	Introspect []string // names of the APIs whose tokens it may introspect
+	RateLimits []RateLimit // its own, named client; nil: its APIs' count it
+	Introspect []string    // names of the APIs whose tokens it may introspect
 	Disabled   bool
 }
 

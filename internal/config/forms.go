@@ -194,19 +194,35 @@ var limitForm = object(
 )
 
 var aLimitBy = form[string]{shape{kind: "word", words: limitSubjects}, func(r *reader, n node) (string, bool) {
-	if strings.HasPrefix(n.Value, "claim:") {
-		r.fail(n, "claim:<name> is not supported by this version yet — write %s", strings.Join(limitSubjects, " or "))
-		return "", false
+	if !strings.HasPrefix(n.Value, claimPrefix) {
+		return word(limitSubjects).read(r, n)
 	}
-	return word(limitSubjects).read(r, n)
+	return textIs("claim:<name>", func(s string) error {
+		name, _ := strings.CutPrefix(s, claimPrefix)
+		return checkClaim(name)
+	}).read(r, n)
 }}
+
+const claimPrefix = "claim:"
 
 var limitSubjects = []string{"client", "ip", "route"}
 
-// limitsForm is one limit, or a list of them.
-var limitsForm = form[[]*rawLimit]{
-	shape{kind: "list", elem: &limitForm.shape},
-	func(r *reader, n node) ([]*rawLimit, bool) {
+// ownLimitForm is a limit of one client, which counts that client.
+var ownLimitForm = object(
+	is("requests", whole(1, maxRequests), func(l *rawLimit) *val[int64] { return &l.requests }).must(),
+	is("per", durationOf(time.Second, maxPer), func(l *rawLimit) *val[time.Duration] { return &l.per }).must(),
+	is("burst", whole(1, maxRequests), func(l *rawLimit) *val[int64] { return &l.burst }),
+	is("on_error", word([]string{"local", "open", "closed"}), func(l *rawLimit) *val[string] { return &l.onError }),
+)
+
+var (
+	limitsForm    = limitsOfForm(limitForm)
+	ownLimitsForm = limitsOfForm(ownLimitForm)
+)
+
+// limitsOfForm is one limit, or a list of them.
+func limitsOfForm(f form[*rawLimit]) form[[]*rawLimit] {
+	return form[[]*rawLimit]{shape{kind: "list", elem: &f.shape}, func(r *reader, n node) ([]*rawLimit, bool) {
 		members := []node{n}
 		if n.Kind == yaml.SequenceNode {
 			members = nil
@@ -216,14 +232,14 @@ var limitsForm = form[[]*rawLimit]{
 		}
 		var out []*rawLimit
 		for _, m := range members {
-			if l, ok := limitForm.read(r, m); ok {
+			if l, ok := f.read(r, m); ok {
 				l.at = m
 				out = append(out, l)
 				checkLimit(r, l)
 			}
 		}
 		return out, true
-	},
+	}}
 }
 
 // checkLimit refuses what a bucket that counts in microseconds can't hold.

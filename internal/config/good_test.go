@@ -93,7 +93,7 @@ func TestFull(t *testing.T) {
 						Timeout: 4 * time.Second, MaxBody: 1024, Cost: 2, Streaming: true, WebSocket: true, CloseOnExpiry: true, AllowPath: []string{"slash", "double_slash"},
 						RateLimits: []RateLimit{
 							{Name: "orders GET /o/{id}", Requests: 9, Per: time.Second, Burst: 9, By: "route", OnError: "open"},
-							{Name: "orders GET /o/{id}#2", Requests: 8, Per: time.Second, Burst: 8, By: "client", OnError: "local"},
+							{Name: "orders GET /o/{id}#2", Requests: 8, Per: time.Second, Burst: 8, By: "claim:https://example.com/org", OnError: "local"},
 						},
 					},
 					{
@@ -118,7 +118,9 @@ func TestFull(t *testing.T) {
 			},
 		},
 		Clients: []Client{
-			{ID: "12", Pos: pos("clients.yaml", 17, 3), Grants: map[string][]string{}, GrantTypes: []string{"client_credentials"}, Disabled: true},
+			{ID: "12", Pos: pos("clients.yaml", 17, 3), Grants: map[string][]string{}, GrantTypes: []string{"client_credentials"}, Disabled: true, RateLimits: []RateLimit{
+				{Name: "client", Requests: 3, Per: time.Minute, Burst: 3, By: "client", OnError: "local"},
+				{Name: "client#2", Requests: 2, Per: time.Second, Burst: 4, By: "client", OnError: "open"}}},
 			{
 				ID: "billing", Pos: pos("clients.yaml", 3, 3), Grants: map[string][]string{"orders": {"orders:read"}, "users": nil},
 				Auth: "client_secret_post", TTL: 30 * time.Second, Introspect: []string{"users", "orders"},
@@ -384,7 +386,7 @@ func TestExample(t *testing.T) {
 
 // sharedName is true for names that stand for something that is supported elsewhere in the tables.
 func (k keyShape) sharedName() bool {
-	return k.later && slices.Contains([]string{"tls", "rate_limit"}, k.name)
+	return k.later && slices.Contains([]string{"tls"}, k.name)
 }
 
 func keysOf(s shape) []keyShape {

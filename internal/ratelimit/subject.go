@@ -16,9 +16,10 @@ const (
 	ByIP
 	ByRoute
 	ByIssuance // a client, as the one that tokens are issued to
+	ByClaim    // the value of a claim
 )
 
-var kindNames = [...]string{ByClient: "client", ByIP: "ip", ByRoute: "route", ByIssuance: "issuance"}
+var kindNames = [...]string{ByClient: "client", ByIP: "ip", ByRoute: "route", ByIssuance: "issuance", ByClaim: "claim"}
 
 // String is the kind as in the configuration, and in the digest that names a bucket.
 func (k Kind) String() string {
@@ -28,7 +29,8 @@ func (k Kind) String() string {
 	return "unknown"
 }
 
-// Subject is whose bucket it is: a client with its issuer's name, an address as AddrSubject gives it, or a route.
+// Subject is whose bucket it is: a client or a claim's value with the issuer's name, an address as AddrSubject gives it, or a
+// route.
 type Subject struct {
 	Kind          Kind
 	Issuer, Value string
