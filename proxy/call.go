@@ -32,6 +32,7 @@ type call struct {
 	own          http.Handler
 	route        *served
 	upstreamPath string
+	cors         *cors // nil: none
 
 	principal *authz.Principal // set where the verdict allowed a token
 	identity  *authz.Principal // whom the upstream is told of; nil: nobody
@@ -112,6 +113,7 @@ func (c *call) failed(v *any) {
 // stamp sets what every response carries. The last one of a connection says so; over HTTP/2, where there is no such header,
 // net/http makes it a GOAWAY.
 func (c *call) stamp(h http.Header) {
+	c.cors.stamp(h, originOf(c.r))
 	c.label(h)
 	if closes(c.r) || c.gw.o.Draining() {
 		h["Connection"] = []string{"close"}

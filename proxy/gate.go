@@ -94,6 +94,10 @@ func isMisdirected(r *http.Request, host string) bool {
 // the classes of paths that it must name.
 func (c *call) match() *denial {
 	p := c.table.find(&c.target)
+	if c.own = c.preflight(p); c.own != nil {
+		return nil
+	}
+	c.cors = c.corsOf(p, c.r.Method)
 	var rt *served
 	var allowed Allow
 	if p != nil {

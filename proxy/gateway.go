@@ -44,12 +44,15 @@ func New(o Options) (*Gateway, error) {
 		lines: map[string]*line{}, tunnels: newTunnels(o.Previous)}
 	g.proxy = newReverseProxy(o.Log)
 	var routes []*served
+	cors, err := corsByAPI(o.Routes)
+	if err != nil {
+		return nil, err
+	}
 	for _, rt := range o.Routes {
 		s := newServed(rt, g.upstreamOf(rt.API), o.IdleTimeout)
-		s.line = g.lineOf(rt)
+		s.line, s.cors = g.lineOf(rt), cors[rt.API]
 		routes = append(routes, s)
 	}
-	var err error
 	if g.tables, err = newTables(&o, routes); err != nil {
 		return nil, err
 	}

@@ -64,6 +64,8 @@ type API struct {
 	Retry     *Retry       // nil: every request is sent once
 	// KeepHost forwards the client's Host instead of the upstream's.
 	KeepHost bool
+	// CORS is for browsers; nil: they are told nothing, and OPTIONS is a method like the others.
+	CORS *CORS
 }
 
 // Route is a method and a path pattern with what they require. The zero values deny: a Policy without scopes is met by no

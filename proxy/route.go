@@ -23,6 +23,7 @@ type tables struct {
 type table struct {
 	mux   *http.ServeMux
 	paths map[string]*path // by pattern, without the names of wildcards
+	cors  []*cors          // of the APIs that have it, each once, in the order of their routes
 }
 
 // path is one pattern with what is served under it: routes by method, or an endpoint of our own.
@@ -110,6 +111,9 @@ func newTable(routes []*served, own map[string]http.Handler) (*table, error) {
 		entry.own = h
 	}
 	for _, rt := range routes {
+		if rt.cors != nil && !slices.Contains(t.cors, rt.cors) {
+			t.cors = append(t.cors, rt.cors)
+		}
 		entry, err := t.path(rt.Pattern)
 		if err == nil {
 			err = entry.add(rt)

@@ -14,6 +14,7 @@ type served struct {
 	up       *upstream
 	line     *line
 	charging charging
+	cors     *cors  // of the API; nil: none
 	prefix   string // API.StripPrefix without a trailing slash
 	timeout  time.Duration
 	idle     time.Duration // between bytes of a body; 0: no limit

@@ -58,3 +58,10 @@ func clientLimits(cfg *config.Config) map[string][]*ratelimit.Policy {
 	}
 	return out
 }
+
+func cors(c *config.CORS) *proxy.CORS {
+	if c == nil {
+		return nil
+	}
+	return &proxy.CORS{Origins: c.Origins, Methods: c.Methods, Headers: c.Headers, Expose: c.Expose, Credentials: c.Credentials, MaxAge: c.MaxAge}
+}

@@ -162,7 +162,7 @@ func problems(err error) []admin.Problem {
 
 // series are the metrics' view of the routes and of our own endpoints.
 func series(cfg *config.Config) []metrics.Route {
-	list := []metrics.Route{metrics.Endpoint("token"), metrics.Endpoint("revoke"), metrics.Endpoint("introspect"), metrics.Endpoint("jwks"), metrics.Endpoint("metadata")}
+	list := []metrics.Route{metrics.Endpoint("token"), metrics.Endpoint("revoke"), metrics.Endpoint("introspect"), metrics.Endpoint("jwks"), metrics.Endpoint("metadata"), metrics.Endpoint("preflight")}
 	for _, api := range cfg.APIs {
 		for _, r := range api.Routes {
 			list = append(list, metrics.Route{API: api.Name, Match: r.Match, Methods: methods(r.Method), Observe: r.Observe})

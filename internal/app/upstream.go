@@ -14,7 +14,7 @@ import (
 // api is an API in the gateway's words: its upstreams, and how they are spoken to.
 func api(c config.API) (*proxy.API, error) {
 	out := &proxy.API{
-		Name: c.Name, Hosts: c.Hosts, StripPrefix: c.StripPrefix, KeepHost: c.KeepHost,
+		Name: c.Name, Hosts: c.Hosts, StripPrefix: c.StripPrefix, KeepHost: c.KeepHost, CORS: cors(c.CORS),
 		Balance:  map[string]proxy.Balance{"round_robin": proxy.RoundRobin, "least_requests": proxy.LeastRequests}[c.Balance],
 		Protocol: map[string]proxy.Protocol{"http1": proxy.HTTP1, "http2": proxy.HTTP2, "h2c": proxy.H2C}[c.UpstreamProtocol],
 	}

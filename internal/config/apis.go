@@ -113,6 +113,7 @@ func (r *reader) buildAPI(e entry[*rawAPI], c *Config, defaults *rawDefaults) AP
 		route.KeepAuthorization = route.Auth == "public" || keep(route.Observe)
 		out.Routes = append(out.Routes, route)
 	}
+	out.CORS = r.corsOf(inherited(a.cors, defaults.cors), &out)
 	return out
 }
 

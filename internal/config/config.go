@@ -178,6 +178,7 @@ type API struct {
 	MaxBody           int64
 	KeepAuthorization bool // the API's forward.authorization; with Observe the default is true
 	KeepHost          bool
+	CORS              *CORS   // nil: none
 	Routes            []Route // in the order of the file
 }
 
@@ -212,6 +213,14 @@ type Breaker struct {
 type Retry struct {
 	Attempts int
 	On       []string
+}
+
+// CORS says what pages of other origins may do with an API.
+type CORS struct {
+	Origins                  []string // "*" is every origin
+	Methods, Headers, Expose []string
+	Credentials              bool
+	MaxAge                   time.Duration
 }
 
 // RateLimit is one limit of an API, a route or a client.

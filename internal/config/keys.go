@@ -191,6 +191,7 @@ type rawDefaults struct {
 	forward   val[*rawForward]
 	health    val[*rawHealth]
 	retry     val[*rawRetry]
+	cors      val[*rawCORS]
 }
 
 var defaultsForm = object(
@@ -200,7 +201,7 @@ var defaultsForm = object(
 	is("forward", forwardForm, func(d *rawDefaults) *val[*rawForward] { return &d.forward }),
 	is("health", healthForm, func(d *rawDefaults) *val[*rawHealth] { return &d.health }),
 	is("retry", retryForm, func(d *rawDefaults) *val[*rawRetry] { return &d.retry }),
-	later[rawDefaults]("cors"),
+	is("cors", corsForm, func(d *rawDefaults) *val[*rawCORS] { return &d.cors }),
 )
 
 var aBodySize = size(1, math.MaxInt64)
@@ -263,8 +264,8 @@ var (
 		orNull("timeout", aDuration, func(a *rawAPI) *val[time.Duration] { return &a.timeout }),
 		orNull("max_body", aBodySize, func(a *rawAPI) *val[int64] { return &a.maxBody }),
 		orNull("forward", forwardForm, func(a *rawAPI) *val[*rawForward] { return &a.forward }),
+		orNull("cors", corsForm, func(a *rawAPI) *val[*rawCORS] { return &a.cors }),
 		is("routes", some(routeForm), func(a *rawAPI) *val[[]val[*rawRoute]] { return &a.routes }).must(),
-		later[rawAPI]("cors", "null"),
 		later[rawAPI]("claims"),
 		later[rawAPI]("hook"),
 	)

@@ -22,7 +22,7 @@ type Record struct {
 
 	API   string // name of the API; "" where none matched
 	Route string // the configured match; "" where none matched
-	// Endpoint names one of our own endpoints (token, revoke, introspect, jwks, metadata); "" for proxied traffic.
+	// Endpoint names one of our own endpoints (token, revoke, introspect, jwks, metadata, preflight); "" for proxied traffic.
 	Endpoint string
 
 	Status   int
