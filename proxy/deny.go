@@ -47,7 +47,7 @@ func (c *call) deny(d *denial) {
 	clear(h)
 	c.stamp(h)
 	h.Set("Cache-Control", "no-store")
-	d.setHeaders(h, status, detail, c.rec.Required)
+	d.setHeaders(h, status, detail, c.parameters(d))
 	if isGRPC(c.r) {
 		c.denyGRPC(h, status, detail)
 		return
@@ -74,19 +74,27 @@ func (c *call) refuse(d *denial, v exchange.Verdict) {
 	c.rec.Verdict, c.rec.Reason, c.rec.Detail = v, string(d.reason), d.detail
 }
 
+// parameters are those of a challenge besides the error: the scopes that the route needs, and where the API's metadata is
+// (RFC 9728 §5.1).
+func (c *call) parameters(d *denial) (text string) {
+	if d.reason == authz.InsufficientScope && c.rec.Required != "" {
+		text += `, scope="` + quotable(c.rec.Required) + `"`
+	}
+	if c.route != nil && c.route.API.Metadata != "" {
+		text += `, resource_metadata="` + quotable(c.route.API.Metadata) + `"`
+	}
+	return text
+}
+
 // setHeaders adds what a status owes: the challenge of RFC 6750 §3, Allow, Retry-After.
-func (d *denial) setHeaders(h http.Header, status int, detail, required string) {
+func (d *denial) setHeaders(h http.Header, status int, detail, parameters string) {
 	switch {
 	case d.reason == authz.MissingToken:
-		h.Set("WWW-Authenticate", `Bearer realm="gatehouse"`)
+		h.Set("WWW-Authenticate", `Bearer realm="gatehouse"`+parameters)
 	case status == http.StatusUnauthorized:
-		h.Set("WWW-Authenticate", challenge("invalid_token", detail))
+		h.Set("WWW-Authenticate", challenge("invalid_token", detail)+parameters)
 	case d.reason == authz.InsufficientScope:
-		value := challenge("insufficient_scope", detail)
-		if required != "" {
-			value += `, scope="` + quotable(required) + `"`
-		}
-		h.Set("WWW-Authenticate", value)
+		h.Set("WWW-Authenticate", challenge("insufficient_scope", detail)+parameters)
 	}
 	if status == http.StatusMethodNotAllowed {
 		h.Set("Allow", d.allow)

@@ -21,7 +21,9 @@ type Options struct {
 	Routes []*Route
 	// Own are our own endpoints by exact path. They live on the host of PublicURL, or on every host when no API names
 	// one, and answer every method themselves.
-	Own       map[string]http.Handler
+	Own map[string]http.Handler
+	// Documents are further endpoints of our own, by host and by exact path. A host is lower case, without port.
+	Documents map[string]map[string]http.Handler
 	PublicURL *url.URL
 
 	Verifier    *authz.Verifier
@@ -64,6 +66,8 @@ type API struct {
 	Retry     *Retry       // nil: every request is sent once
 	// KeepHost forwards the client's Host instead of the upstream's.
 	KeepHost bool
+	// Metadata is the URL of the API's metadata (RFC 9728), which challenges name; "": there is none.
+	Metadata string
 	// CORS is for browsers; nil: they are told nothing, and OPTIONS is a method like the others.
 	CORS *CORS
 }

@@ -59,7 +59,7 @@ func newTables(o *Options, routes []*served) (*tables, error) {
 	}
 	if len(t.hosts) == 0 {
 		var err error
-		t.rest, err = newTable(routes, o.Own)
+		t.rest, err = newTable(routes, o.Own, o.Documents[public])
 		return t, err
 	}
 	t.hosts[public] = nil
@@ -77,12 +77,12 @@ func (t *tables) fill(o *Options, routes []*served, public string) (err error) {
 		if host != public {
 			own = nil
 		}
-		if t.hosts[host], err = newTable(of, own); err != nil {
+		if t.hosts[host], err = newTable(of, own, o.Documents[host]); err != nil {
 			return err
 		}
 	}
 	if of := servedOn(routes, ""); len(of) > 0 {
-		t.rest, err = newTable(of, nil)
+		t.rest, err = newTable(of)
 	}
 	return err
 }
@@ -98,17 +98,19 @@ func servedOn(routes []*served, host string) (list []*served) {
 	return list
 }
 
-func newTable(routes []*served, own map[string]http.Handler) (*table, error) {
+func newTable(routes []*served, own ...map[string]http.Handler) (*table, error) {
 	t := &table{mux: http.NewServeMux(), paths: map[string]*path{}}
-	for p, h := range own {
-		if strings.HasSuffix(p, "/") {
-			p += "{$}"
+	for _, handlers := range own {
+		for p, h := range handlers {
+			if strings.HasSuffix(p, "/") {
+				p += "{$}"
+			}
+			entry, err := t.path(p)
+			if err != nil {
+				return nil, err
+			}
+			entry.own = h
 		}
-		entry, err := t.path(p)
-		if err != nil {
-			return nil, err
-		}
-		entry.own = h
 	}
 	for _, rt := range routes {
 		if rt.cors != nil && !slices.Contains(t.cors, rt.cors) {

@@ -111,12 +111,13 @@ func (a *App) build(ctx context.Context, cfg *config.Config, prev *snapshot) (_ 
 	if err != nil {
 		return nil, err
 	}
-	routes, err := routes(cfg)
+	documents, urls := resources(cfg)
+	routes, err := routes(cfg, urls)
 	if err != nil {
 		return nil, err
 	}
 	o := proxy.Options{
-		Routes: routes, Own: endpoint.Endpoints(), PublicURL: cfg.Server.PublicURL,
+		Routes: routes, Documents: documents, Own: endpoint.Endpoints(), PublicURL: cfg.Server.PublicURL,
 		Verifier: verifier, Revocations: revocations{a.revocations}, Clients: clientStates{registry}, Limiter: a.limiter, ClientLimits: clientLimits(cfg),
 		Sinks:          append([]exchange.Sink{a.metrics, exchange.AccessLog{Log: a.log}, a.quotas, a.audit}, a.opts.Sinks...),
 		TrustedProxies: cfg.Server.TrustedProxies, IdleTimeout: cfg.Server.IdleTimeout, Draining: a.ending.Load, Log: a.log, Now: time.Now,
@@ -178,13 +179,15 @@ func clients(cfg *config.Config, keys *clientKeys) []tokenep.Client {
 	return list
 }
 
-func routes(cfg *config.Config) ([]*proxy.Route, error) {
+// routes are those of all APIs. Metadata are the URLs of the APIs' documents, by the API's name.
+func routes(cfg *config.Config, metadata map[string]string) ([]*proxy.Route, error) {
 	var list []*proxy.Route
 	for _, c := range cfg.APIs {
 		api, err := api(c)
 		if err != nil {
 			return nil, err
 		}
+		api.Metadata = metadata[c.Name]
 		for _, r := range c.Routes {
 			list = append(list, route(api, c, r))
 		}

@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"net/http"
+	"net/url"
 	"regexp"
 	"slices"
 	"strconv"
@@ -105,29 +106,48 @@ func (t *hostTable) register(path string) (other, example string) {
 }
 
 // ownPaths reports routes that name one of our own endpoints, on the host where those live: the host of public_url,
-// with the routes of APIs without hosts where nobody names it. The metadata documents of resources (RFC 9728) have a
-// whole subtree.
+// with the routes of APIs without hosts where nobody names it. The metadata documents of APIs (RFC 9728) have a whole
+// subtree, there and on every host that has one.
 func (r *reader) ownPaths(apis []*rawAPI, public publicURL) {
 	host := urlEndpoint(public.url).host
 	named := slices.ContainsFunc(apis, func(a *rawAPI) bool { return slices.Contains(plainList(a.hosts), host) })
 	prefix := strings.TrimSuffix(public.url.Path, "/")
-	const resource = "/.well-known/oauth-protected-resource"
 	own := []string{
 		prefix + "/oauth/token", prefix + "/oauth/revoke", prefix + "/oauth/introspect",
 		prefix + "/.well-known/jwks.json", prefix + "/.well-known/openid-configuration",
-		"/.well-known/oauth-authorization-server" + prefix, resource,
+		"/.well-known/oauth-authorization-server" + prefix,
 	}
+	documents := documentHosts(apis)
 	for _, a := range apis {
-		if named && !slices.Contains(plainList(a.hosts), host) || !named && a.hosts.set {
-			continue
-		}
+		hosts := plainList(a.hosts)
+		public := slices.Contains(hosts, host) || !named && !a.hosts.set
+		documented := public || slices.ContainsFunc(hosts, func(h string) bool { return documents[h] })
 		for _, route := range a.routes.v {
 			m := route.v.match
-			if m.set && (slices.Contains(own, m.v.path) || strings.HasPrefix(m.v.path, resource+"/")) {
+			below := m.v.path == resource || strings.HasPrefix(m.v.path, resource+"/")
+			if m.set && (public && slices.Contains(own, m.v.path) || documented && below) {
 				r.fail(m.at, "%s is Gatehouse's own endpoint on this host — choose another path", m.v.path)
 			}
 		}
 	}
+}
+
+// resource is where the metadata documents of APIs are (RFC 9728), before the path of the audience.
+const resource = "/.well-known/oauth-protected-resource"
+
+// documentHosts are the hosts of APIs that have a metadata document there: an audience that is a URL on such a host.
+func documentHosts(apis []*rawAPI) map[string]bool {
+	hosts := make(map[string]bool)
+	for _, a := range apis {
+		u, err := url.Parse(a.audience.v)
+		if err != nil || u.Scheme != "http" && u.Scheme != "https" {
+			continue
+		}
+		for _, h := range plainList(a.hosts) {
+			hosts[h] = hosts[h] || strings.Trim(h, "[]") == strings.ToLower(u.Hostname())
+		}
+	}
+	return hosts
 }
 
 // plainList is a list without positions, each member once.
