@@ -2,10 +2,13 @@ package app
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"io"
 	"io/fs"
+	"log"
 	"maps"
 	"net"
 	"net/http"
@@ -13,6 +16,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -37,6 +41,9 @@ type deletionWorld struct {
 	held   []credential
 	calls  []probe
 	served int // requests so far
+
+	others     *others
+	everywhere map[string]bool // the acts that the fixture allows, whatever the host
 }
 
 // probe is one request to an API by somebody.
@@ -55,9 +62,10 @@ type credential struct{ who, header string }
 // newDeletionWorld copies a fixture and starts an App with it.
 func newDeletionWorld(t *testing.T, fixture string) *deletionWorld {
 	t.Helper()
-	w := &deletionWorld{dir: t.TempDir(), files: map[string]string{}, secret: secret.New(), keys: map[string]*token.PrivateKey{}}
+	w := &deletionWorld{dir: t.TempDir(), files: map[string]string{}, secret: secret.New(), keys: map[string]*token.PrivateKey{}, others: newOthers(t)}
 	sum := secret.Sum(w.secret)
-	w.env = map[string]string{"UPSTREAM": newUpstream(t).URL, "SECRET": fmt.Sprintf("%x", sum)}
+	up := newUpstream(t)
+	w.env = map[string]string{"UPSTREAM": up.URL, "UPSTREAM2": newUpstream(t).URL, "UPSTREAM_TLS": w.tlsUpstream(t, up.Config.Handler), "SECRET": fmt.Sprintf("%x", sum), "AUTHORITY": w.others.url}
 	from := filepath.Join("testdata/deletion", fixture)
 	err := filepath.WalkDir(from, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() {
@@ -85,14 +93,29 @@ func newDeletionWorld(t *testing.T, fixture string) *deletionWorld {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { w.app.Close() })
-	w.app.auth.offline = true // or every configuration would ask for the keys behind its jwks_uri
 	w.cfg = w.app.Config()
-	_, err = w.app.revocations.Revoke(t.Context(), revoke.Entry{Kind: revoke.Client, Issuer: "local", Name: "revoked"})
-	if err != nil {
-		t.Fatal(err)
+	for _, issuer := range []string{"local", "corp"} {
+		_, err = w.app.revocations.Revoke(t.Context(), revoke.Entry{Kind: revoke.Client, Issuer: issuer, Name: "revoked"})
+		if err != nil {
+			t.Fatal(err)
+		}
 	}
 	w.plan(t)
 	return w
+}
+
+// tlsUpstream is an upstream that wants a certificate, and has one that nobody else trusts. It returns its URL.
+func (w *deletionWorld) tlsUpstream(t *testing.T, h http.Handler) string {
+	t.Helper()
+	pair, cert, key := selfSigned(t)
+	up := httptest.NewUnstartedServer(h)
+	up.TLS = &tls.Config{Certificates: []tls.Certificate{pair}, ClientAuth: tls.RequireAnyClientCert}
+	up.Config.ErrorLog = log.New(io.Discard, "", 0)
+	up.StartTLS()
+	t.Cleanup(up.Close)
+	writeFile(t, filepath.Join(w.dir, "up.crt"), cert)
+	writeFile(t, filepath.Join(w.dir, "up.key"), key)
+	return up.URL
 }
 
 func (w *deletionWorld) getenv(name string) (string, bool) { v, ok := w.env[name]; return v, ok }
@@ -129,14 +152,12 @@ func (w *deletionWorld) writeKeys(t *testing.T) {
 
 // plan makes the calls: every credential to every path on every host.
 func (w *deletionWorld) plan(t *testing.T) {
-	hosts := []string{"nobody.example", "watched.example", "orders.example", w.cfg.Server.PublicURL.Host}
+	hosts := []string{w.cfg.Server.PublicURL.Host, "watched.example", "orders.example"}
 	var targets []target
-	for _, path := range []string{"/a/1", "/a/1/2", "/a/1%2F2", "/a/1;v=2", "/open", "/w/seen", "/w/kept", "/w/also", "/nowhere"} {
+	for _, path := range []string{"/a/1", "/a/1%2F2", "/a/1;v=2", "/open", "/w/seen", "/w/kept", "/w/also", "/nowhere"} {
 		targets = append(targets, target{"GET", path})
 	}
-	for _, method := range []string{"POST", "PUT", "DELETE"} {
-		targets = append(targets, target{method, "/a/1"})
-	}
+	targets = append(targets, target{"POST", "/a/1"}, target{"DELETE", "/a/1"}, target{"PUT", "/a/b"}, target{"PUT", "/a/b/c"})
 	w.held = w.credentials(t)
 	for _, c := range w.held {
 		for _, to := range targets {
@@ -146,12 +167,21 @@ func (w *deletionWorld) plan(t *testing.T) {
 			}
 		}
 	}
+	if len(w.cfg.Issuers) == 0 {
+		return
+	}
+	for _, c := range w.others.credentials(t, w.cfg.Server.Issuer) {
+		for to, host := range map[target]string{{"GET", "/a/1"}: "orders.example", {"POST", "/a/1"}: "orders.example", {"PUT", "/a/b"}: "orders.example", {"GET", "/p/1"}: "partner.example"} {
+			act := to.method + " " + to.path + " by " + c.who
+			w.calls = append(w.calls, probe{host + " " + act, act, host, to, c})
+		}
+	}
 }
 
 // credentials are good tokens with every kind of scopes, and tokens that are wrong in one way each.
 func (w *deletionWorld) credentials(t *testing.T) []credential {
 	t.Helper()
-	list := []credential{{"nobody", ""}, {"Basic", "Basic Zm9vOmJhcg=="}}
+	list := []credential{{"nobody", ""}}
 	add := func(who string, api config.API, scopes string, change func(*token.Issue)) {
 		t.Helper()
 		now := time.Now().Unix()
@@ -171,6 +201,9 @@ func (w *deletionWorld) credentials(t *testing.T) []credential {
 		list = append(list, credential{fmt.Sprintf("%s with [%s] of %s", who, scopes, api.Name), "Bearer " + raw})
 	}
 	for _, api := range w.cfg.APIs {
+		if !slices.Contains(api.Issuers, "local") {
+			continue // a grant would be an error: nobody gets a token of ours for it
+		}
 		names := []string{""}
 		for scope := range api.Scopes {
 			for _, other := range names {
@@ -180,12 +213,21 @@ func (w *deletionWorld) credentials(t *testing.T) []credential {
 		for _, scopes := range names {
 			add("all", api, scopes, nil)
 		}
+		if api.Name != "orders" {
+			continue
+		}
 		scopes := names[len(names)-1]
 		for _, client := range []string{"off", "revoked", "unknown"} {
 			add(client, api, scopes, func(i *token.Issue) { i.Client = client; i.IssuedAt -= 60 })
 		}
+		add("all, in the other dialect,", api, scopes, func(i *token.Issue) {
+			if i.Dialect = token.Auth0; api.Dialect == "auth0" {
+				i.Dialect = token.RFC9068
+			}
+		})
 		add("late", api, scopes, func(i *token.Issue) { i.IssuedAt -= 900; i.Expires = i.IssuedAt + 60 })
 		add("foreign", api, scopes, func(i *token.Issue) { i.Issuer = "http://elsewhere.example" })
+		add("posing as corp", api, scopes, func(i *token.Issue) { i.Issuer = w.others.url })
 		add("stray", api, scopes, func(i *token.Issue) { i.Audience = "https://elsewhere.example" })
 	}
 	return list
@@ -199,8 +241,9 @@ func (w *deletionWorld) mustLoad(t *testing.T) map[string]bool {
 		t.Fatal(err)
 	}
 	before := map[string]bool{}
-	for name := range got {
-		before[name] = true
+	w.everywhere = map[string]bool{}
+	for name, act := range got {
+		before[name], w.everywhere[act] = true, true
 	}
 	return before
 }
@@ -233,20 +276,23 @@ func (w *deletionWorld) access(t *testing.T, known map[string]bool) (map[string]
 	}
 	w.app.install(next, "test")
 	old.retire()
+	for name, keys := range next.issuers.keys {
+		eventually(t, 10*time.Second, "the keys of "+name, keys.Ready)
+	}
 	got := map[string]string{}
 	for _, p := range w.calls {
 		if !known[p.name] && w.serve(p.host, p.method, p.path, p.header, "").Header().Get("X-From-Upstream") != "" {
 			got[p.name] = p.act
 		}
 	}
-	for _, tried := range []map[string]string{w.tokens(t), w.adminAccess(cfg)} {
+	for _, tried := range []map[string]string{w.tokens(t), w.pages(), w.adminAccess(cfg)} {
 		maps.Copy(got, tried)
 	}
 	return got, nil
 }
 
 // serve has the App answer a request, from an address of its own so that no lockout and no limit meets another.
-func (w *deletionWorld) serve(host, method, path, authorization, form string) *httptest.ResponseRecorder {
+func (w *deletionWorld) serve(host, method, path, authorization, form string, header ...string) *httptest.ResponseRecorder {
 	r := httptest.NewRequest(method, "http://"+host+path, strings.NewReader(form))
 	r.RequestURI = path
 	if form == "" {
@@ -256,6 +302,9 @@ func (w *deletionWorld) serve(host, method, path, authorization, form string) *h
 	}
 	if authorization != "" {
 		r.Header.Set("Authorization", authorization)
+	}
+	for i := 0; i+1 < len(header); i += 2 {
+		r.Header.Set(header[i], header[i+1])
 	}
 	w.served++
 	r.RemoteAddr = fmt.Sprintf("198.%d.%d.%d:1", 18+w.served>>16&1, w.served>>8&0xff, w.served&0xff)
@@ -268,9 +317,10 @@ func (w *deletionWorld) serve(host, method, path, authorization, form string) *h
 // which scope of which API, and who is told of whose tokens.
 func (w *deletionWorld) tokens(t *testing.T) map[string]string {
 	got := map[string]string{}
+	wants := [][2]string{{"", ""}, {"", "orders:read"}, {"https://api.example/orders", ""}, {"https://api.example/orders", "orders:read orders:write"},
+		{"https://api.example/users", ""}, {"https://api.example/users", "users:read"}, {"watched", "orders:admin watched:read"}}
 	ask := func(who, authorization string, extra url.Values) {
-		for _, want := range [][2]string{{"", ""}, {"", "orders:read"}, {"https://api.example/orders", ""}, {"https://api.example/orders", "orders:read orders:write"},
-			{"https://api.example/users", ""}, {"https://api.example/users", "users:read"}, {"watched", "orders:admin watched:read"}} {
+		for _, want := range wants {
 			form := url.Values{"grant_type": {"client_credentials"}}
 			maps.Copy(form, extra)
 			if sign, ok := extra["sign"]; ok {
@@ -296,6 +346,7 @@ func (w *deletionWorld) tokens(t *testing.T) map[string]string {
 		ask(id+" by Basic", basic(id), nil)
 		ask(id+" by post", "", url.Values{"client_id": {id}, "client_secret": {w.secret}})
 	}
+	wants = wants[:1] // an assertion that is good is written to the disk
 	for alg := range w.keys {
 		ask("signs by "+alg, "", url.Values{"sign": {alg}, "client_assertion_type": {"urn:ietf:params:oauth:client-assertion-type:jwt-bearer"}})
 	}
@@ -358,7 +409,7 @@ func (w *deletionWorld) adminAccess(cfg *config.Config) map[string]string {
 	for _, from := range []string{"here", "elsewhere"} {
 		for _, host := range []string{"127.0.0.1", "admin.internal", "evil.example"} {
 			for who, authorization := range map[string]string{"nobody": "", "a stranger": "Bearer x", "the operator": "Bearer 0123456789abcdef"} {
-				for _, path := range []string{"/api/v1/keys", "/debug/pprof/symbol", "/metrics"} {
+				for _, path := range []string{"/api/v1/keys", "/debug/pprof/symbol"} {
 					r := httptest.NewRequest("GET", "http://"+host+path, nil)
 					if authorization != "" {
 						r.Header.Set("Authorization", authorization)

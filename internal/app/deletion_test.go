@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"gopkg.in/yaml.v3"
@@ -14,61 +15,67 @@ import (
 	"gatehouse/internal/config"
 )
 
-// onlyRestricts are the keys whose absence may give access that their presence refuses: each exists to restrict, what it
-// restricts is safe by another key, and a configuration without it means to do without. A key stands for all below it;
-// behind "=" is the only value for which it may. Nothing else may be added without such a reason.
-var onlyRestricts = map[string]string{
+// onlyRestrict are the keys whose absence gives access that their presence refuses: each exists to restrict, and a
+// configuration without it means to do without. A key stands for all below it; behind "=" is the only value for which it
+// may. TestDeletion sees each of them at work, so that none is listed that need not be.
+var onlyRestrict = map[string]string{
 	"admin":                          "without the section the listener is on the loopback, which needs no token, and no longer where others reach it",
 	"admin.token_file":               "may be left out on the loopback alone; elsewhere its absence is an error",
-	"state":                          "says where the state is; a running gatehouse refuses the change, and a new state knows of no revocation yet",
-	"server.max_header_bytes":        "a bound on size",
-	"server.idle_timeout":            "a bound on time",
-	"server.drain":                   "a bound on time",
-	"tokens.lockout":                 "a bound on guesses; the default holds in its place",
-	"tokens.ttl":                     "a bound on time",
-	"tokens.ring_key_file":           "without it a fleet does not load",
-	"revocation":                     "says how old the news of revocations may be; the default holds in its place",
-	"defaults.timeout":               "a bound on time",
-	"defaults.max_body":              "a bound on size",
-	"defaults.rate_limit":            "a bound on rate",
-	"apis.*.ttl":                     "a bound on time",
-	"apis.*.dialect":                 "says which form the API's tokens have: those of the other form become good, and there are none until it issues them",
-	"apis.*.timeout":                 "a bound on time",
-	"apis.*.max_body":                "a bound on size",
-	"apis.*.rate_limit":              "a bound on rate",
-	"apis.*.revocation":              "says how old the news of revocations may be; the section for all APIs holds in its place",
+	"apis.*.dialect":                 "says which form the API's tokens have; those of the other form are good without it, and nobody has one",
+	"apis.*.cors":                    "stands in place of the defaults' cors, which holds without it; it grants pages reading, and nobody a token",
 	"apis.*.routes[]":                "a route that is more specific than another takes its requests; without it they are the other's",
 	"apis.*.routes[].scopes[]":       "each member is one more demand; without any, the route does not load",
 	"apis.*.routes[].scopes.all":     "a demand besides any; without both, the route does not load",
+	"apis.*.routes[].scopes.all[]":   "each member is one more demand besides any",
 	"apis.*.routes[].scopes.any":     "a demand besides all; without both, the route does not load",
+	"apis.*.routes[].scopes.any[][]": "each member of a member is one more demand",
 	"apis.*.routes[].mode=enforce":   "takes a route out of its API's observe mode",
-	"apis.*.routes[].timeout":        "a bound on time",
-	"apis.*.routes[].max_body":       "a bound on size",
-	"apis.*.routes[].cost":           "a bound on rate",
-	"apis.*.routes[].rate_limit":     "a bound on rate",
+	"issuers.*.typ":                  "restricts which of an issuer's tokens are for access",
+	"issuers.*.max_lifetime":         "refuses tokens that live longer; without it they live a day at most",
+	"issuers.*.jwks_uri":             "may name fewer keys than the issuer's own metadata, which hold in its place",
+	"issuers.*.scope_claims":         "says which of an issuer's words are scopes; the defaults are words of the same issuer",
+	"issuers.*.scope_claims[]":       "a claim that goes before another hides it; both are words of the same issuer",
+	"issuers.*.client_claims":        "says which of an issuer's words is the client; the defaults are words of the same issuer",
+	"issuers.*.client_claims[]":      "a claim that goes before another hides it, and with it who is revoked; both are words of the same issuer",
 	"clients.*.auth":                 "restricts a client to one way to authenticate; each of them needs a credential of the client's",
-	"clients.*.grant_types":          "[] keeps a client, with its grants, from getting tokens",
+	"clients.*.grant_types=":         "[] keeps a client, with its grants, from getting tokens",
 	"clients.*.assertion_algorithms": "restricts which of its own keys a client signs with",
-	"clients.*.ttl":                  "a bound on time",
-	"clients.*.quota":                "a bound on rate",
 	"clients.*.disabled":             "switches a client off, with all that it may",
-	"clients.*.secrets[].not_before": "a bound on time",
-	"clients.*.secrets[].not_after":  "a bound on time",
+	"clients.*.secrets[].not_before": "a secret without it is good from now on",
+	"clients.*.secrets[].not_after":  "a secret without it is good until it is removed",
+}
+
+// bounds are the keys that say how much, how long or where, and not who may do what. Nothing asks for their absence here.
+// Each stands for all below it.
+var bounds = map[string]string{
+	"state":                   "where the state is: a running gatehouse refuses the change, and a new state knows of no revocation yet",
+	"server.max_header_bytes": "size", "defaults.max_body": "size", "apis.*.max_body": "size", "apis.*.routes[].max_body": "size",
+	"server.idle_timeout": "time", "server.drain": "time", "server.drain_delay": "time", "apis.*.routes[].close_on_expiry": "time", "tokens.ttl": "time", "apis.*.ttl": "time", "clients.*.ttl": "time",
+	"defaults.timeout": "time", "apis.*.timeout": "time", "apis.*.routes[].timeout": "time",
+	"defaults.cors.max_age": "time", "apis.*.cors.max_age": "time", "issuers.*.max_stale": "time",
+	"tokens.lockout": "rate", "clients.*.quota": "rate", "clients.*.rate_limit": "rate", "apis.*.routes[].cost": "rate",
+	"defaults.rate_limit": "rate", "apis.*.rate_limit": "rate", "apis.*.routes[].rate_limit": "rate",
+	"revocation":           "how old the news of revocations may be: the default holds in its place",
+	"apis.*.revocation":    "how old the news of revocations may be: the section for all APIs holds in its place",
+	"tokens.ring_key_file": "the seal of a fleet's keys: without it a fleet does not load",
 }
 
 // onlyMoves are keys whose absence may move what is served to other hosts. What a credential may do there it must have been
 // able to do on some host before.
 var onlyMoves = []string{"apis.*", "apis_dir", "apis.*.hosts"}
 
-// covers reports whether an entry of the lists above stands for a key that has this value.
-func covers(entry, key, value string) bool {
-	name, only, conditional := strings.Cut(entry, "=")
-	return (key == name || strings.HasPrefix(key, name+".") || strings.HasPrefix(key, name+"[")) && (!conditional || value == only)
+// listed is the reason for which a key of this value only restricts.
+func listed(key, value string) (reason string, ok bool) {
+	if reason, ok = onlyRestrict[key]; !ok {
+		reason, ok = onlyRestrict[key+"="+value]
+	}
+	return reason, ok
 }
 
-func restricts(key, value string) bool {
-	for entry := range onlyRestricts {
-		if covers(entry, key, value) {
+// isBound reports whether a key, or one above it, is among the bounds.
+func isBound(key string) bool {
+	for name := range bounds {
+		if key == name || strings.HasPrefix(key, name+".") || strings.HasPrefix(key, name+"[") {
 			return true
 		}
 	}
@@ -141,59 +148,72 @@ func keyBelow(known []string, key, name string) string {
 // every key, either does not load or allows nothing that was refused before. Keys that exist to restrict are listed above.
 func TestDeletion(t *testing.T) {
 	t.Parallel()
-	tried := map[string]bool{}
+	tried, restricted := map[string]bool{}, map[string]bool{}
+	var mu sync.Mutex
 	configKeys, clientKeys := config.KeyPaths()
 	t.Run("fixtures", func(t *testing.T) {
-		for _, fixture := range []string{"full", "generated"} {
-			w := newDeletionWorld(t, fixture)
-			var list []deletion
-			for path := range w.files {
+		for _, part := range []struct {
+			fixture string
+			half    int // of its deletions, so that two Apps share them
+		}{{"full", 0}, {"full", 1}, {"generated", 0}, {"generated", 1}} {
+			w := newDeletionWorld(t, part.fixture)
+			var all, list []deletion
+			for _, path := range slices.Sorted(maps.Keys(w.files)) {
 				known := configKeys
 				if filepath.Base(path) == "clients.yaml" {
 					known = clientKeys
 				}
-				list = append(list, deletions(t, path, known)...)
+				all = append(all, deletions(t, path, known)...)
 			}
-			for _, d := range list {
+			for i, d := range all {
 				tried[d.key] = true
+				if i%2 == part.half {
+					list = append(list, d)
+				}
 			}
-			t.Run(fixture, func(t *testing.T) {
+			t.Run(fmt.Sprintf("%s %d", part.fixture, part.half+1), func(t *testing.T) {
 				t.Parallel()
-				w.run(t, list)
+				seen := w.run(t, list)
+				mu.Lock()
+				defer mu.Unlock()
+				maps.Copy(restricted, seen)
 			})
 		}
 	})
 	known := slices.Concat(configKeys, clientKeys)
 	for _, key := range known {
-		if !tried[key] && !restricts(key, "") {
-			t.Errorf("%s is not in testdata/deletion, and is not known to only restrict: add it to a configuration there", key)
+		if !tried[key] && !isBound(key) {
+			t.Errorf("%s is not in testdata/deletion: add it to a configuration there, with a value that refuses something", key)
 		}
 	}
-	for _, entry := range slices.Concat(slices.Collect(maps.Keys(onlyRestricts)), onlyMoves) {
+	for _, entry := range slices.Concat(slices.Collect(maps.Keys(onlyRestrict)), slices.Collect(maps.Keys(bounds)), onlyMoves) {
 		if key, _, _ := strings.Cut(entry, "="); !slices.Contains(known, key) {
 			t.Errorf("%s is listed, and no key", entry)
 		}
 	}
+	for entry, reason := range onlyRestrict {
+		if !restricted[reason] {
+			t.Errorf("%s is listed, and its absence was never seen to allow anything: take it off the list", entry)
+		}
+	}
 }
 
-// run takes one thing away at a time.
-func (w *deletionWorld) run(t *testing.T, list []deletion) {
+// run takes one thing away at a time. It returns the reasons of the listed keys that were seen to restrict.
+func (w *deletionWorld) run(t *testing.T, list []deletion) map[string]bool {
 	before := w.mustLoad(t)
-	everywhere := map[string]bool{} // before, without the hosts
 	refused := 0
 	for _, p := range w.calls {
-		if before[p.name] {
-			everywhere[p.act] = true
-		} else {
+		if !before[p.name] {
 			refused++
 		}
 	}
 	if allowed := len(w.calls) - refused; allowed < 10 || refused < 200 || len(before) < allowed+8 {
 		t.Fatalf("only %d calls allowed, %d refused, %d accesses in all: is the configuration whole?", allowed, refused, len(before))
 	}
+	restricted := map[string]bool{}
 	loaded, failed := 0, 0
 	for _, d := range list {
-		if restricts(d.key, d.value) {
+		if isBound(d.key) {
 			continue
 		}
 		after, err := w.load(t, d, before)
@@ -202,9 +222,14 @@ func (w *deletionWorld) run(t *testing.T, list []deletion) {
 			continue
 		}
 		loaded++
+		reason, only := listed(d.key, d.value)
 		moves := slices.ContainsFunc(onlyMoves, func(key string) bool { return d.key == key || d.key == key+"[]" })
 		for name, act := range after {
-			if !before[name] && !(moves && everywhere[act]) {
+			switch {
+			case before[name] || moves && w.everywhere[act]:
+			case only:
+				restricted[reason] = true
+			default:
 				t.Errorf("%s without %s (%s) allows %s", d.file, d.place, d.value, name)
 			}
 		}
@@ -212,6 +237,6 @@ func (w *deletionWorld) run(t *testing.T, list []deletion) {
 	if loaded < 5 || failed < 5 {
 		t.Errorf("%d deletions load and %d do not: too few of one to be a test", loaded, failed)
 	}
-	t.Logf("%d deletions: %d do not load, %d give no wider access, %d are of keys that only restrict",
-		len(list), failed, loaded, len(list)-failed-loaded)
+	t.Logf("%d deletions: %d do not load, %d load, %d are of bounds", len(list), failed, loaded, len(list)-failed-loaded)
+	return restricted
 }
