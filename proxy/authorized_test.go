@@ -31,7 +31,7 @@ var permissions = []permission{
 	{"read", []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "PURGE"}, false, "/stripped"},
 }
 
-func newAuthorizedWorld(t testing.TB, p personality) (*world, *wire) {
+func newAuthorizedWorld(t testing.TB, p personality, more ...*Route) (*world, *wire) {
 	t.Helper()
 	up := newWire(t, p)
 	files := scoped("GET /files/{path...}", "read")
@@ -40,7 +40,8 @@ func newAuthorizedWorld(t testing.TB, p personality) (*world, *wire) {
 	stripped.API = &API{Name: "stripped", StripPrefix: "/api", Upstream: up.url(t, "/stripped")}
 	purge.API = stripped.API
 	list := []*Route{public("GET /open/{path...}"), scoped("GET /public/{path...}", "read"), files, scoped("POST /exact", "read"), stripped, purge,
-		scoped("/admin/{path...}", "admin"), scoped("GET /exact", "admin"), scoped("/public/admin", "admin"), scoped("PUT /{path...}", "admin")}
+		scoped("/admin/{path...}", "admin"), scoped("GET /exact", "admin"), scoped("/public/admin", "admin")}
+	list = append(list, more...)
 	main := &API{Name: "main", Upstream: up.url(t, "")}
 	for _, rt := range list {
 		if rt.API == nil {
@@ -87,15 +88,16 @@ func (p personality) admin(path string) bool { return path == "/public/admin" }
 // talk is a world whose connections are known to have ended.
 type talk struct {
 	*world
-	up     *wire
-	closed chan struct{}
+	up       *wire
+	closed   chan struct{}
+	patience time.Duration // how long the first byte of an answer is waited for
 }
 
 // newTalk serves the gateway of a new world once more, one connection at a time.
-func newTalk(t testing.TB, p personality) *talk {
+func newTalk(t testing.TB, p personality, more ...*Route) *talk {
 	t.Helper()
-	w, up := newAuthorizedWorld(t, p)
-	e := &talk{w, up, make(chan struct{}, 1)}
+	w, up := newAuthorizedWorld(t, p, more...)
+	e := &talk{w, up, make(chan struct{}, 1), 50 * time.Millisecond}
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -112,8 +114,9 @@ func newTalk(t testing.TB, p personality) *talk {
 	return e
 }
 
-// converse writes the bytes, reads until the gateway has nothing more to say, and waits until it is done with all of them.
-func (e *talk) converse(t testing.TB, text string) {
+// converse writes the bytes, reads until the gateway has nothing more to say, and waits until it is done with all of them. It
+// returns what the gateway said.
+func (e *talk) converse(t testing.TB, text string) string {
 	t.Helper()
 	conn, err := net.Dial("tcp", e.addr)
 	if err != nil {
@@ -122,11 +125,13 @@ func (e *talk) converse(t testing.TB, text string) {
 	defer func() { <-e.closed }()
 	defer conn.Close()
 	go io.WriteString(conn, text)
+	var said []byte
 	buf := make([]byte, 4096)
-	for wait := 50 * time.Millisecond; ; wait = 5 * time.Millisecond {
+	for wait := e.patience; ; wait = 5 * time.Millisecond {
 		conn.SetReadDeadline(time.Now().Add(wait))
-		if _, err := conn.Read(buf); err != nil {
-			return
+		n, err := conn.Read(buf)
+		if said = append(said, buf[:n]...); err != nil {
+			return string(said)
 		}
 	}
 }
@@ -217,7 +222,7 @@ func FuzzAuthorized(f *testing.F) {
 	var ends []*talk
 	var tokens []string
 	for _, p := range []personality{strict, lenient} {
-		e := newTalk(f, p)
+		e := newTalk(f, p, scoped("PUT /{path...}", "admin"))
 		ends, tokens = append(ends, e), append(tokens, e.token("read"))
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
