@@ -104,6 +104,10 @@ func (c *Client) Prefix() string { return c.prefix }
 // Budget is the longest that a request may wait for Redis.
 func (c *Client) Budget() time.Duration { return c.budget }
 
+// Shard names the server that a key lives on, so that calls for one server can be kept apart from those for another: what
+// is slow there must not hold up the rest. A standalone server has one, "". It is safe for concurrent use.
+func (c *Client) Shard(string) string { return "" }
+
 // Cmd is the client for commands. They are counted by class of error but do not pass the breaker. Each ends at its
 // context's deadline, and a read or write after 50 ms in any case.
 func (c *Client) Cmd() *redis.Client { return c.cmd }
