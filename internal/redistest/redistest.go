@@ -1,5 +1,6 @@
 // Package redistest starts real redis-server processes for tests: on a free port, in a directory of their own, with
 // nothing kept on disk unless asked for. A server is killed when its test ends, and shows its log when that test failed.
+// A Proxy in front of one is the network that goes bad.
 package redistest
 
 import (
@@ -195,9 +196,12 @@ func (s *Server) identify() error {
 	return nil
 }
 
-func (s *Server) client() *redis.Client {
+func (s *Server) client() *redis.Client { return s.clientOf(s.Addr()) }
+
+// clientOf is a client that reaches the server at an address which is not its own, as through a Proxy.
+func (s *Server) clientOf(addr string) *redis.Client {
 	o := &redis.Options{
-		Addr:                     s.Addr(),
+		Addr:                     addr,
 		DisableIdentity:          true,
 		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
 	}
