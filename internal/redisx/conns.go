@@ -3,6 +3,7 @@ package redisx
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"net"
 	"sync"
 	"time"
@@ -14,20 +15,22 @@ const dropEvery = 250 * time.Millisecond
 // conns dials every connection of a Client and knows those that are open. Dropping them is how a Client leaves a server
 // that was demoted: go-redis has no call for it, finds its pooled connections closed, and dials anew, by name.
 type conns struct {
-	tls    *tls.Config
-	dialer net.Dialer
+	tls     *tls.Config
+	dialer  net.Dialer
+	resolve resolver // nil: what is dialled stands in the configuration, or comes from the cluster
 
 	mu      sync.Mutex
 	open    map[*conn]struct{}
 	dropped time.Time
 }
 
-func newConns(t *tls.Config) *conns {
+func newConns(t *tls.Config, r resolver) *conns {
 	keepAlive := net.KeepAliveConfig{Enable: true, Idle: 15 * time.Second, Interval: 5 * time.Second, Count: 3}
 	return &conns{
-		tls:    t,
-		dialer: net.Dialer{Timeout: dialTimeout, KeepAliveConfig: keepAlive},
-		open:   make(map[*conn]struct{}),
+		tls:     t,
+		dialer:  net.Dialer{Timeout: dialTimeout, KeepAliveConfig: keepAlive},
+		resolve: r,
+		open:    make(map[*conn]struct{}),
 	}
 }
 
@@ -48,6 +51,12 @@ func (c *conn) Close() error {
 
 // dial implements redis.Options.Dialer; go-redis bounds ctx by the dial timeout.
 func (d *conns) dial(ctx context.Context, _, addr string) (net.Conn, error) {
+	if d.resolve != nil {
+		var err error
+		if addr, err = d.resolve.where(ctx); err != nil {
+			return nil, err
+		}
+	}
 	plain, err := d.dialer.DialContext(ctx, "tcp", addr)
 	if err != nil {
 		return nil, err
@@ -56,6 +65,10 @@ func (d *conns) dial(ctx context.Context, _, addr string) (net.Conn, error) {
 	d.mu.Lock()
 	d.open[c] = struct{}{}
 	d.mu.Unlock()
+	if d.resolve != nil && !d.resolve.still(addr) { // it moved meanwhile, and drop may have come before c was there
+		c.Close()
+		return nil, errMoved
+	}
 	if d.tls == nil {
 		return c, nil
 	}
@@ -81,13 +94,21 @@ func (d *conns) handshake(ctx context.Context, c *conn, addr string) (net.Conn, 
 	return secure, nil
 }
 
+var errMoved = errors.New("the master changed while it was dialled")
+
 // drop closes every connection, at most once in dropEvery.
 func (d *conns) drop(now time.Time) {
 	d.mu.Lock()
-	if now.Sub(d.dropped) < dropEvery {
-		d.mu.Unlock()
-		return
+	early := now.Sub(d.dropped) < dropEvery
+	d.mu.Unlock()
+	if !early {
+		d.dropAll(now)
 	}
+}
+
+// dropAll closes every connection.
+func (d *conns) dropAll(now time.Time) {
+	d.mu.Lock()
 	d.dropped = now
 	open := d.open
 	d.open = make(map[*conn]struct{})

@@ -20,10 +20,10 @@ const (
 	None     Class = iota
 	Timeout        // no answer in time, or no free connection in time
 	Conn           // no connection, or one that broke
-	Key            // the script or one of its keys: WRONGTYPE, CROSSSLOT, an error in Lua
+	Key            // the script or one of its keys: WRONGTYPE, CROSSSLOT, TRYAGAIN while a slot moves, an error in Lua
 	Auth           // NOAUTH, WRONGPASS, NOPERM: the configuration is wrong
 	OOM            // Redis is at its maxmemory
-	ReadOnly       // this server takes no writes now: READONLY, LOADING, MASTERDOWN and their like
+	ReadOnly       // this server takes no writes now: READONLY, LOADING, MASTERDOWN, CLUSTERDOWN and their like
 	Other
 	classes // how many there are
 )
@@ -44,11 +44,11 @@ var prefixes = []struct {
 	class Class
 	words []string
 }{
-	{ReadOnly, []string{"READONLY", "LOADING", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "NOREPLICAS", "MISCONF"}},
+	{ReadOnly, []string{"READONLY", "LOADING", "MASTERDOWN", "CLUSTERDOWN", "NOREPLICAS", "MISCONF"}},
 	{OOM, []string{"OOM"}},
 	{Auth, []string{"NOAUTH", "WRONGPASS", "NOPERM", "DENIED", "ERR AUTH", "ERR Client sent AUTH", "ERR invalid password"}},
 	{Timeout, []string{"BUSY"}},
-	{Key, []string{"WRONGTYPE", "CROSSSLOT", "NOSCRIPT", "UNKILLABLE"}},
+	{Key, []string{"WRONGTYPE", "CROSSSLOT", "TRYAGAIN", "NOSCRIPT", "UNKILLABLE"}},
 	{Other, []string{"ERR max number of clients", "ERR unknown command", "MOVED", "ASK"}},
 	{Key, []string{"ERR"}}, // the rest of what a script, or a command of ours, may be told
 }

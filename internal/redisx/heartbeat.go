@@ -5,6 +5,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/redis/go-redis/v9"
 )
 
 const (
@@ -13,60 +15,84 @@ const (
 	beatTimeout = 500 * time.Millisecond
 )
 
-// heartbeat finds out by itself whether Redis takes writes, once a second, and four times a second while it does not.
+// heartbeat finds out by itself whether a master takes writes, once a second, and four times a second while it does not.
 type heartbeat struct {
 	up     atomic.Bool
+	told   bool // whether the log was told that it is down
 	cancel context.CancelFunc
 	done   sync.WaitGroup
 }
 
-func (h *heartbeat) start(c *Client) {
-	ctx, cancel := context.WithCancel(context.Background())
+func (h *heartbeat) start(c *Client, s *server) {
+	ctx, cancel := context.WithCancel(context.WithValue(context.Background(), stays{}, true))
 	h.cancel = cancel
-	h.done.Go(func() { h.run(ctx, c) })
+	h.done.Go(func() { h.run(ctx, c, s) })
 }
 
+// stop ends the heartbeat, where one was started.
 func (h *heartbeat) stop() {
+	if h.cancel == nil {
+		return
+	}
 	h.cancel()
 	h.done.Wait()
+	h.up.Store(false)
 }
 
-func (h *heartbeat) run(ctx context.Context, c *Client) {
-	timer := time.NewTimer(0)
-	defer timer.Stop()
+func (h *heartbeat) run(ctx context.Context, c *Client, s *server) {
 	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-timer.C:
+		h.once(ctx, c, s)
+		wait := beatEvery
+		if !h.up.Load() {
+			wait = firstBeat
 		}
-		h.once(ctx, c)
-		timer.Reset(h.pause())
+		if !pause(ctx, wait, nil) {
+			return
+		}
 	}
-}
-
-func (h *heartbeat) pause() time.Duration {
-	if h.up.Load() {
-		return beatEvery
-	}
-	return firstBeat
 }
 
 // once writes, since a replica and a full server answer a PING too. A success closes the breaker; a failure counts in it
 // like any other.
-func (h *heartbeat) once(ctx context.Context, c *Client) {
+func (h *heartbeat) once(ctx context.Context, c *Client, s *server) {
+	key := *s.beatKey.Load()
+	if key == "" {
+		return
+	}
 	ctx, cancel := context.WithTimeout(ctx, beatTimeout)
 	defer cancel()
-	err := c.cmd.Set(ctx, c.prefix+":beat", 1, time.Minute).Err()
+	err := s.cmd.Set(ctx, key, 1, time.Minute).Err()
 	if ctx.Err() == context.Canceled {
 		return
 	}
+	if c.cluster != nil {
+		if _, moved := redis.IsMovedError(err); moved {
+			c.pilot.look() // the key is another's now; the master gets one of its own again, or is none
+			return
+		}
+		if _, asking := redis.IsAskError(err); asking {
+			err = nil // the key's slot is leaving: only a master that is well says so
+		}
+	}
 	h.up.Store(err == nil)
+	h.tell(c, s, err)
 	if err != nil {
-		c.breaker.report(time.Now(), feeds(err))
+		s.breaker.report(time.Now(), feeds(err))
+		c.pilot.look()
 		return
 	}
-	if c.breaker.isOpen() {
-		c.breaker.close()
+	if s.breaker.isOpen() {
+		s.breaker.close()
 	}
+}
+
+// tell writes to the log when a master is lost, and when it is back.
+func (h *heartbeat) tell(c *Client, s *server, err error) {
+	switch {
+	case err != nil && !h.told:
+		c.log.Warn("redis takes no writes", "server", s.addr, "class", Classify(err).String(), "err", err)
+	case err == nil && h.told:
+		c.log.Info("redis takes writes again", "server", s.addr)
+	}
+	h.told = err != nil
 }

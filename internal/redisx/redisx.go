@@ -1,64 +1,90 @@
 // Package redisx is the one way in which Gatehouse talks to Redis: the options of go-redis under which a hung server
 // costs a caller its own deadline and no more, scripts, the classes of errors, a circuit breaker, and counters.
 //
+// # One master, or several
+//
+// A standalone server is one master. So is what Sentinels watch: a Client asks them all, once a second, and whenever
+// something fails, which server that is, and believes the one whose answer is of the latest election. A Cluster has several
+// masters, each with its part of the keys; a Client knows which by the cluster's own word (CLUSTER SLOTS), and follows what
+// moves.
+//
 // # The breaker
 //
-// It guards Run, which is what requests wait for. Five failures in a row, or half of a second's calls, open it; an open
-// breaker costs a caller one atomic load. Only the heartbeat, a small write that the Client sends by itself, closes it
-// again. Errors of a key or a script are the program's own and never count.
+// It guards Run, which is what requests wait for. Each master has its own, so that one that is away costs nothing but its
+// part of the keys. Five failures in a row, or half of a second's calls, open it; an open breaker costs a caller one atomic
+// load. Only the heartbeat, a small write that the Client sends to each master by itself, closes it again. Errors of a key
+// or a script are the program's own and never count.
 package redisx
 
 import (
 	"context"
 	"crypto/tls"
-	"errors"
+	"log/slog"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 	"github.com/redis/go-redis/v9/logging"
-	"github.com/redis/go-redis/v9/maintnotifications"
 
 	"gatehouse/internal/secret"
 )
 
-const (
-	dialTimeout = 250 * time.Millisecond
-	ioTimeout   = 50 * time.Millisecond
-	poolTimeout = 20 * time.Millisecond
-	// streamConns is how many connections blocking reads may hold at once.
-	streamConns = 4
-)
-
 // Options say which Redis, and how long a request may wait for it.
 type Options struct {
-	// Addrs holds the server's host:port. A standalone server has one; the first is used.
+	// Mode says what is at Addrs. The zero value is a standalone server.
+	Mode Mode
+	// Addrs holds host:port: of the server (Standalone; the first is used), of Sentinels, or of nodes of the cluster, of which
+	// one that answers is enough to find the others.
 	Addrs []string
-	// Username and Password authenticate each connection. Empty: none. Neither appears in an error.
+	// MasterName is what the Sentinels call the master. Only with Sentinel.
+	MasterName string
+	// Username and Password authenticate each connection to a server. Empty: none. Neither appears in an error.
 	Username string
 	Password secret.Text
-	// TLS is used for each connection where it is not nil. An empty ServerName means the host of the address.
+	// SentinelUsername and SentinelPassword are for the Sentinels, which have users of their own. Empty: none.
+	SentinelUsername string
+	SentinelPassword secret.Text
+	// TLS is used for each connection, to Sentinels too, where it is not nil. An empty ServerName means the host of the address.
 	TLS *tls.Config
 	// Prefix is the first part of every key, without a colon.
 	Prefix string
 	// Budget is the longest that a request may wait. Zero means 25 ms.
 	Budget time.Duration
+	// Log gets a line when a master is lost or found, and when Redis refuses the user. Nil: none.
+	Log *slog.Logger
 }
 
-// Client holds two pools of connections to one Redis: one for commands, one for blocking stream reads. It is safe for
+// Mode is what kind of Redis there is.
+type Mode uint8
+
+// The modes.
+const (
+	Standalone Mode = iota // one server
+	Sentinel               // a master with replicas, watched by Sentinels
+	Cluster                // several masters, each with its hash slots
+)
+
+// Client holds two pools of connections to each master: one for commands, one for blocking stream reads. It is safe for
 // concurrent use.
 type Client struct {
-	prefix  string
-	budget  time.Duration
-	cmd     *redis.Client
-	stream  *redis.Client
-	conns   *conns
-	breaker breaker
-	counts  counts
-	beat    heartbeat
+	o      Options
+	log    *slog.Logger
+	counts counts
+	lost   retired // what the counters of masters were that are no longer
+	top    atomic.Pointer[topology]
+	pilot  pilot
+	// cluster is the pilot where it is a cluster's, else nil.
+	cluster *cluster
+
+	refused atomic.Int64 // when it was last logged that Redis refuses the user, Unix seconds
+
+	cancel context.CancelFunc
+	done   sync.WaitGroup
 }
 
-// Open returns a Client of the Redis at o.Addrs[0]. It does not wait for a connection: whether there is one, Stats says,
-// and commands find out. The caller closes it.
+// Open returns a Client. It does not wait for a connection: whether there is one, Stats says, and commands find out. The
+// caller closes it.
 func Open(o Options) *Client {
 	// go-redis would write to standard error by itself, around the process's log. What it has to say comes back as the
 	// errors of commands, which are counted here.
@@ -66,136 +92,70 @@ func Open(o Options) *Client {
 	if o.Budget <= 0 {
 		o.Budget = 25 * time.Millisecond
 	}
-	c := &Client{prefix: o.Prefix, budget: o.Budget, conns: newConns(o.TLS)}
-	c.cmd = redis.NewClient(c.options(o))
-	forStreams := c.options(o)
-	forStreams.PoolSize = streamConns
-	c.stream = redis.NewClient(forStreams)
-	for _, r := range []*redis.Client{c.cmd, c.stream} {
-		r.AddHook(observer{c})
+	c := &Client{o: o, log: o.Log}
+	if c.log == nil {
+		c.log = slog.New(slog.DiscardHandler)
 	}
-	c.beat.start(c)
+	ctx, cancel := context.WithCancel(context.Background())
+	c.cancel = cancel
+	switch o.Mode {
+	case Cluster:
+		c.pilot = newCluster(c)
+	case Sentinel:
+		c.pilot = newSentinels(c)
+	default:
+		s := newServer(c, "", o.Addrs[0], nil)
+		c.pilot = anchored{s}
+		c.top.Store(sole(s))
+	}
+	c.done.Go(func() { c.pilot.run(ctx) })
+	for _, s := range c.top.Load().masters {
+		if c.cluster == nil {
+			s.beat.start(c, s)
+		}
+	}
 	return c
 }
 
-// options are go-redis's, chosen so that a call ends at its context's deadline whatever the server does, and is sent once.
-func (c *Client) options(o Options) *redis.Options {
-	return &redis.Options{
-		Addr:                     o.Addrs[0],
-		Username:                 o.Username,
-		Password:                 o.Password.Reveal(),
-		Dialer:                   c.conns.dial,
-		ContextTimeoutEnabled:    true, // without it, only ReadTimeout ends a read
-		MaxRetries:               -1,   // a take that timed out may have happened
-		DialTimeout:              dialTimeout,
-		DialerRetries:            1,                        // attempts, not repetitions
-		ReadTimeout:              max(ioTimeout, o.Budget), // who allows a request to wait longer means it
-		WriteTimeout:             max(ioTimeout, o.Budget),
-		PoolTimeout:              max(poolTimeout, o.Budget),
-		PipelinePoolSize:         -1, // pipelines share the one pool
-		DisableIdentity:          true,
-		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
-	}
+// pilot keeps c.top true.
+type pilot interface {
+	// run does it until ctx ends.
+	run(ctx context.Context)
+	// look asks that it be done now: something failed. It never blocks.
+	look()
+	// close closes what run has opened and c.top does not hold.
+	close() error
 }
+
+// anchored is the pilot of a standalone server, which stays where it is.
+type anchored struct{ server *server }
+
+func (anchored) run(context.Context) {}
+func (anchored) look()               {}
+func (f anchored) close() error      { return f.server.close() }
 
 // Prefix is the first part of every key, without a colon.
-func (c *Client) Prefix() string { return c.prefix }
+func (c *Client) Prefix() string { return c.o.Prefix }
 
 // Budget is the longest that a request may wait for Redis.
-func (c *Client) Budget() time.Duration { return c.budget }
+func (c *Client) Budget() time.Duration { return c.o.Budget }
 
-// Shard names the server that a key lives on, so that calls for one server can be kept apart from those for another: what
-// is slow there must not hold up the rest. A standalone server has one, "". It is safe for concurrent use.
-func (c *Client) Shard(string) string { return "" }
+// Shard names the master that a key lives on, as far as this node knows now, so that calls for one can be kept apart from
+// those for another: what is slow there must not hold up the rest. In a cluster it is the address, empty while none is known;
+// else there is one master, "". It asks nobody and takes no lock.
+func (c *Client) Shard(key string) string { return c.top.Load().owner(key).name }
 
-// Cmd is the client for commands. They are counted by class of error but do not pass the breaker. Each ends at its
-// context's deadline, and a read or write after 50 ms in any case.
-func (c *Client) Cmd() *redis.Client { return c.cmd }
+// Cmd is the client for commands on a key. They are counted by class of error but do not pass the breaker. Each ends at its
+// context's deadline, and a read or write after 50 ms in any case. Where the key's slot has moved, or is moving, they follow.
+func (c *Client) Cmd(key string) *redis.Client { return c.top.Load().owner(key).cmd }
 
-// Stream is the client for blocking reads (XREAD BLOCK). Give each a context with a deadline a little over its block
-// time: a context that is cancelled does not interrupt a read.
-func (c *Client) Stream() *redis.Client { return c.stream }
+// Stream is the client for blocking reads of a key (XREAD BLOCK). Give each a context with a deadline a little over its
+// block time: a context that is cancelled does not interrupt a read.
+func (c *Client) Stream(key string) *redis.Client { return c.top.Load().owner(key).stream }
 
-// Close ends the heartbeat and closes every connection. Commands then fail.
+// Close ends the heartbeats and closes every connection. Commands then fail.
 func (c *Client) Close() error {
-	c.beat.stop()
-	return errors.Join(c.cmd.Close(), c.stream.Close())
-}
-
-// Run runs a script on the keys, all of one hash slot, within ctx. A server that does not know the script is given it,
-// and the call is sent once more; nothing else is ever repeated, since a call that timed out may have happened. With the
-// breaker open the command's error is ErrOpen at once.
-func (c *Client) Run(ctx context.Context, s *Script, keys []string, args ...any) *redis.Cmd {
-	return c.RunAll(ctx, s, []Call{{keys, args}})[0]
-}
-
-// Call is one run of a script: its keys, all of one hash slot, and its arguments.
-type Call struct {
-	Keys []string
-	Args []any
-}
-
-// RunAll is Run for several calls in one round trip. Each has its own result, in the order of the calls; to the breaker
-// they are one.
-func (c *Client) RunAll(ctx context.Context, s *Script, calls []Call) []*redis.Cmd {
-	if c.breaker.isOpen() {
-		return refuse(ctx, len(calls))
-	}
-	results := c.evalSHA(ctx, s, calls)
-	failed := false
-	for _, r := range results {
-		if errors.Is(r.Err(), context.Canceled) { // the caller's doing, which says nothing of Redis
-			return results
-		}
-		failed = failed || feeds(r.Err())
-	}
-	c.breaker.report(time.Now(), failed)
-	return results
-}
-
-func refuse(ctx context.Context, n int) []*redis.Cmd {
-	refused := make([]*redis.Cmd, n)
-	for i := range refused {
-		refused[i] = redis.NewCmd(ctx)
-		refused[i].SetErr(ErrOpen)
-	}
-	return refused
-}
-
-// evalSHA sends the calls, and those again that met a server without the script.
-func (c *Client) evalSHA(ctx context.Context, s *Script, calls []Call) []*redis.Cmd {
-	results := c.send(ctx, s, calls)
-	var again []Call
-	var at []int
-	for i, r := range results {
-		if redis.HasErrorPrefix(r.Err(), "NOSCRIPT") {
-			again, at = append(again, calls[i]), append(at, i)
-		}
-	}
-	if len(again) == 0 {
-		return results
-	}
-	if err := c.cmd.ScriptLoad(ctx, s.source).Err(); err != nil {
-		for _, i := range at {
-			results[i].SetErr(err)
-		}
-		return results
-	}
-	for i, r := range c.send(ctx, s, again) {
-		results[at[i]] = r
-	}
-	return results
-}
-
-func (c *Client) send(ctx context.Context, s *Script, calls []Call) []*redis.Cmd {
-	if len(calls) == 1 {
-		return []*redis.Cmd{c.cmd.EvalSha(ctx, s.sha, calls[0].Keys, calls[0].Args...)}
-	}
-	results := make([]*redis.Cmd, len(calls))
-	pipe := c.cmd.Pipeline()
-	for i, call := range calls {
-		results[i] = pipe.EvalSha(ctx, s.sha, call.Keys, call.Args...)
-	}
-	_, _ = pipe.Exec(ctx) // each result has its own error
-	return results
+	c.cancel()
+	c.done.Wait()
+	return c.pilot.close()
 }

@@ -145,7 +145,7 @@ func TestADemotedServersConnectionsAreDropped(t *testing.T) {
 		t.Fatal(err)
 	}
 	eventually(t, "a write is refused", func() bool {
-		return redis.IsReadOnlyError(c.Cmd().Set(within(t, patience), "k", 1, 0).Err())
+		return redis.IsReadOnlyError(c.Cmd("k").Set(within(t, patience), "k", 1, 0).Err())
 	})
 	if err := plain.Do(t.Context(), "REPLICAOF", "NO", "ONE").Err(); err != nil {
 		t.Fatal(err)
@@ -165,7 +165,7 @@ func clientID(t *testing.T, c *Client) int64 {
 	var id int64
 	eventually(t, "the stream pool answers", func() bool {
 		var err error
-		id, err = c.Stream().ClientID(within(t, patience)).Result()
+		id, err = c.Stream("k").ClientID(within(t, patience)).Result()
 		return err == nil
 	})
 	return id
@@ -196,12 +196,12 @@ func TestBlockingReadOutlastsTheReadTimeout(t *testing.T) {
 	s := redistest.Start(t)
 	c := open(t, Options{Addrs: []string{s.Addr()}})
 	read := func() ([]redis.XStream, error) {
-		return c.Stream().XRead(within(t, patience), &redis.XReadArgs{Streams: []string{"log", "0"}, Block: 4 * ioTimeout}).Result()
+		return c.Stream("k").XRead(within(t, patience), &redis.XReadArgs{Streams: []string{"log", "0"}, Block: 4 * ioTimeout}).Result()
 	}
 	if got, err := read(); err != redis.Nil {
 		t.Errorf("XREAD of nothing gave %v, %v, wanted redis.Nil", got, err)
 	}
-	if err := c.Cmd().XAdd(within(t, patience), &redis.XAddArgs{Stream: "log", Values: []string{"a", "b"}}).Err(); err != nil {
+	if err := c.Cmd("k").XAdd(within(t, patience), &redis.XAddArgs{Stream: "log", Values: []string{"a", "b"}}).Err(); err != nil {
 		t.Fatal(err)
 	}
 	if got, err := read(); err != nil || len(got) != 1 {
@@ -215,7 +215,7 @@ func TestAContextsDeadlineEndsARead(t *testing.T) {
 	c := open(t, Options{Addrs: []string{s.Addr()}})
 	eventually(t, "the heartbeat is answered", func() bool { return c.Stats().Up })
 	// Redis would answer nil after its second.
-	if err := c.Cmd().BLPop(within(t, 100*time.Millisecond), time.Second, "none").Err(); Classify(err) != Timeout {
+	if err := c.Cmd("k").BLPop(within(t, 100*time.Millisecond), time.Second, "none").Err(); Classify(err) != Timeout {
 		t.Errorf("BLPOP gave %v, wanted a timeout", err)
 	}
 }
@@ -399,7 +399,7 @@ func BenchmarkRun(b *testing.B) {
 func BenchmarkRunOpen(b *testing.B) {
 	c := Open(Options{Addrs: []string{"127.0.0.1:1"}, Prefix: "gh"})
 	defer c.Close()
-	c.breaker.open.Store(true)
+	c.top.Load().one.breaker.open.Store(true)
 	b.ReportAllocs()
 	for b.Loop() {
 		if err := c.Run(b.Context(), write, nil).Err(); err != ErrOpen {

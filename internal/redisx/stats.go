@@ -3,6 +3,7 @@ package redisx
 import (
 	"context"
 	"net"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -11,56 +12,149 @@ import (
 
 // Stats is how the connection to Redis does, for metrics.
 type Stats struct {
-	// Up is whether the last heartbeat could write.
+	// Up is whether the last heartbeat could write to every master that is known, and at least one is.
 	Up bool
-	// Open is whether the breaker is open, and Opened how often it opened.
+	// Open is whether the breaker of some master is open, and Opened how often one opened.
 	Open   bool
 	Opened int64
+	// Shards are the masters of a cluster, in no order; nil where there is but one master.
+	Shards []Shard
 	// Errors counts failed commands by class since Open, each class named; a command that failed before it was sent counts.
 	Errors map[string]int64
-	// Conns is how many connections are open, of both pools.
+	// Conns is how many connections are open, of both pools of every server.
 	Conns int
-	// Cmd and Stream are go-redis's counters of the two pools.
+	// Cmd and Stream are go-redis's counters of the pools of both kinds, of all servers together.
 	Cmd, Stream redis.PoolStats
+}
+
+// Shard is how one master of a cluster does.
+type Shard struct {
+	// Name is its address, as Client.Shard gives it.
+	Name string
+	// Up is whether the last heartbeat could write to it.
+	Up bool
+	// Open is whether its breaker is open.
+	Open bool
 }
 
 // Stats returns the counters as they are now.
 func (c *Client) Stats() Stats {
-	errs := make(map[string]int64, classes-1)
+	out := Stats{Errors: make(map[string]int64, classes-1)}
 	for class := Timeout; class < classes; class++ {
-		errs[class.String()] = c.counts[class].Load()
+		out.Errors[class.String()] = c.counts[class].Load()
 	}
-	return Stats{
-		Up:     c.beat.up.Load(),
-		Open:   c.breaker.isOpen(),
-		Opened: c.breaker.times(),
-		Errors: errs,
-		Conns:  c.conns.count(),
-		Cmd:    *c.cmd.PoolStats(),
-		Stream: *c.stream.PoolStats(),
+	c.lost.into(&out)
+	masters := c.top.Load().masters
+	all := masters
+	out.Up = len(masters) > 0
+	for _, s := range masters {
+		up, open := s.beat.up.Load(), s.breaker.isOpen()
+		out.Up = out.Up && up
+		out.Open = out.Open || open
+		if c.cluster != nil {
+			out.Shards = append(out.Shards, Shard{s.name, up, open})
+		}
 	}
+	if c.cluster != nil {
+		all = c.cluster.all()
+	}
+	for _, s := range all {
+		out.add(s)
+		out.Conns += s.conns.count()
+	}
+	return out
+}
+
+// add adds what the server's counters say.
+func (s *Stats) add(of *server) {
+	s.Opened += of.breaker.times()
+	sum(&s.Cmd, of.cmd.PoolStats())
+	sum(&s.Stream, of.stream.PoolStats())
+}
+
+func sum(to, more *redis.PoolStats) {
+	to.Hits += more.Hits
+	to.Misses += more.Misses
+	to.Timeouts += more.Timeouts
+	to.WaitCount += more.WaitCount
+	to.WaitDurationNs += more.WaitDurationNs
+	to.TotalConns += more.TotalConns
+	to.IdleConns += more.IdleConns
+	to.StaleConns += more.StaleConns
+}
+
+// retired sums up what servers had counted whose connections are closed, so that no counter falls.
+type retired struct {
+	mu   sync.Mutex
+	last Stats
+}
+
+func (r *retired) add(s *server) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.last.add(s)
+	for _, p := range []*redis.PoolStats{&r.last.Cmd, &r.last.Stream} {
+		p.TotalConns, p.IdleConns = 0, 0 // those count what is, and it is no more
+	}
+}
+
+func (r *retired) into(s *Stats) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	s.Opened, s.Cmd, s.Stream = r.last.Opened, r.last.Cmd, r.last.Stream
 }
 
 // counts are the failures by class.
 type counts [classes]atomic.Int64
 
 // observer is the hook that sees the outcome of every command: it counts failures, and drops the connections to a server
-// that says it is no master, so that the next ones are dialled by name.
-type observer struct{ c *Client }
+// that says it is no master, so that the next ones are dialled where the master is now.
+type observer struct {
+	c *Client
+	s *server
+}
+
+// sayAgain is how often the log says that Redis refuses the user.
+const sayAgain = time.Minute
 
 func (o observer) see(err error) {
 	class := Classify(err)
 	if class == None || redis.HasErrorPrefix(err, "NOSCRIPT") {
 		return // a script that is not loaded is the first call's usual answer
 	}
+	if o.c.cluster != nil && redirected(err) {
+		return // so is the old server of a slot that moved
+	}
 	o.c.counts[class].Add(1)
 	if demoted(err) {
-		o.c.conns.drop(time.Now())
+		o.s.conns.drop(time.Now())
+	}
+	if class == Conn || demoted(err) {
+		o.c.pilot.look()
+	}
+	if class == Auth {
+		o.complain(err)
+	}
+}
+
+// complain logs now and then that the configuration is wrong, on this side or in Redis.
+func (o observer) complain(err error) {
+	now := time.Now().Unix()
+	last := o.c.refused.Load()
+	if now-last >= int64(sayAgain/time.Second) && o.c.refused.CompareAndSwap(last, now) {
+		o.c.log.Error("redis refuses this gateway: a configuration error, in state.redis (username, password) or in the user's ACL rules",
+			"server", o.s.addr, "err", err)
 	}
 }
 
 func demoted(err error) bool {
-	return redis.IsReadOnlyError(err) || redis.IsLoadingError(err) || redis.IsMasterDownError(err)
+	return redis.IsReadOnlyError(err) || redis.IsLoadingError(err) || redis.IsMasterDownError(err) || redis.IsClusterDownError(err)
+}
+
+func redirected(err error) bool {
+	_, moved := redis.IsMovedError(err)
+	_, asking := redis.IsAskError(err)
+	return moved || asking
 }
 
 // DialHook implements redis.Hook. A dial that fails is counted with the command that asked for it.

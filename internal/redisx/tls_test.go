@@ -68,7 +68,7 @@ func TestTLS(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			c := open(t, Options{Addrs: []string{addr}, TLS: tt.config})
-			err := c.Cmd().Set(within(t, patience), "k", 1, 0).Err()
+			err := c.Cmd("k").Set(within(t, patience), "k", 1, 0).Err()
 			if !tt.ok {
 				if err == nil {
 					t.Fatal("a command went through")
@@ -76,7 +76,7 @@ func TestTLS(t *testing.T) {
 				return
 			}
 			eventually(t, "a command goes through", func() bool {
-				return c.Cmd().Set(within(t, patience), "k", 1, 0).Err() == nil
+				return c.Cmd("k").Set(within(t, patience), "k", 1, 0).Err() == nil
 			})
 			eventually(t, "the heartbeat is answered", func() bool { return c.Stats().Up })
 		})

@@ -2,7 +2,10 @@ package redisx
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 )
 
@@ -10,23 +13,53 @@ import (
 // server).
 var fixed = []struct{ major, minor, patch int }{{6, 2, 20}, {7, 2, 11}, {7, 4, 6}, {8, 0, 4}, {8, 2, 2}}
 
-// Warnings asks the server what it is, and returns a sentence for the operator about each thing in which what is kept there
-// could be lost or stolen: a version without the Lua fixes of 2025, a memory limit that evicts. Servers that are not Redis but
-// speak its protocol have versions of their own, which are not judged. The error means that the server could not be asked.
+// Warnings asks every master what it is, and returns a sentence for the operator about each thing in which what is kept there
+// could be lost or stolen: a version without the Lua fixes of 2025, a memory limit that evicts, another kind of Redis than
+// Options.Mode says. Servers that are not Redis but speak its protocol have versions of their own, which are not judged. The
+// error means that some master could not be asked; what the others gave rise to is returned with it.
 func (c *Client) Warnings(ctx context.Context) ([]string, error) {
+	top := c.reached(ctx)
+	if len(top.masters) == 0 {
+		return nil, errUnknown
+	}
 	var warnings []string
+	var errs []error
+	for _, s := range top.masters {
+		some, err := c.warn(ctx, s)
+		for _, w := range some {
+			if !slices.Contains(warnings, w) {
+				warnings = append(warnings, w)
+			}
+		}
+		errs = append(errs, err)
+	}
+	return warnings, errors.Join(errs...)
+}
+
+func (c *Client) warn(ctx context.Context, s *server) ([]string, error) {
+	info := map[string]string{}
 	for _, section := range []string{"server", "memory"} {
-		text, err := c.cmd.Info(ctx, section).Result()
+		text, err := s.cmd.Info(ctx, section).Result()
 		if err != nil {
 			return nil, err
 		}
-		info := parseInfo(text)
-		judge := map[string]func(map[string]string) string{"server": warnVersion, "memory": warnEviction}[section]
-		if w := judge(info); w != "" {
+		maps.Copy(info, parseInfo(text))
+	}
+	var warnings []string
+	for _, w := range []string{warnVersion(info), warnEviction(info), warnMode(c.o.Mode, info)} {
+		if w != "" {
 			warnings = append(warnings, w)
 		}
 	}
 	return warnings, nil
+}
+
+// warnMode knows what is at a standalone server's address. What is at the others' says so itself.
+func warnMode(m Mode, info map[string]string) string {
+	if found := info["redis_mode"]; m == Standalone && (found == "cluster" || found == "sentinel") {
+		return fmt.Sprintf("redis at state.redis.addrs is not standalone: write mode: %s", found)
+	}
+	return ""
 }
 
 func parseInfo(text string) map[string]string {

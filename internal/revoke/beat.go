@@ -111,7 +111,7 @@ func (f *Feed) leave() {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), callLimit)
 	defer cancel()
-	if err := f.redis.Cmd().HDel(ctx, f.keys.nodes, f.node).Err(); err != nil {
+	if err := f.redis.Cmd(f.keys.nodes).HDel(ctx, f.keys.nodes, f.node).Err(); err != nil {
 		f.log.Debug("redis not told that this node leaves", "err", err)
 	}
 }
@@ -122,7 +122,7 @@ func (f *Feed) reached(ctx context.Context, id streamID) (applied, live int) {
 	ctx, cancel := context.WithTimeout(ctx, f.pace.confirm)
 	defer cancel()
 	for wait := firstReport; ; wait *= 2 {
-		nodes, err := f.redis.Cmd().HGetAll(ctx, f.keys.nodes).Result()
+		nodes, err := f.redis.Cmd(f.keys.nodes).HGetAll(ctx, f.keys.nodes).Result()
 		if err != nil {
 			return max(applied, 1), max(live, f.nodes())
 		}

@@ -180,7 +180,7 @@ func (f *Feed) follow(ctx context.Context) error {
 func (f *Feed) next(ctx context.Context, from streamID) ([]redis.XMessage, error) {
 	ctx, cancel := context.WithTimeout(ctx, f.pace.block+readSlack)
 	defer cancel()
-	streams, err := f.redis.Stream().XRead(ctx, &redis.XReadArgs{
+	streams, err := f.redis.Stream(f.keys.log).XRead(ctx, &redis.XReadArgs{
 		Streams: []string{f.keys.log, from.String()}, Count: readCount, Block: f.pace.block,
 	}).Result()
 	if errors.Is(err, redis.Nil) || err == nil && len(streams) == 0 {

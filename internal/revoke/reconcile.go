@@ -46,7 +46,7 @@ func (f *Feed) reconcile(ctx context.Context) error {
 // pullTokens takes in every token that Redis holds.
 func (f *Feed) pullTokens(ctx context.Context) error {
 	scan := func(ctx context.Context, cursor uint64) ([]string, uint64, error) {
-		return f.redis.Cmd().ZScan(ctx, f.keys.tokens, cursor, "", scanCount).Result()
+		return f.redis.Cmd(f.keys.tokens).ZScan(ctx, f.keys.tokens, cursor, "", scanCount).Result()
 	}
 	return f.scan(ctx, scan, func(member, score string) (Entry, bool) {
 		exp, err := strconv.ParseFloat(score, 64)
@@ -61,7 +61,7 @@ func (f *Feed) pullTokens(ctx context.Context) error {
 // pullRules takes in every rule that Redis holds, but for those whose T is too far ahead.
 func (f *Feed) pullRules(ctx context.Context) error {
 	scan := func(ctx context.Context, cursor uint64) ([]string, uint64, error) {
-		return f.redis.Cmd().HScan(ctx, f.keys.rules, cursor, "", scanCount).Result()
+		return f.redis.Cmd(f.keys.rules).HScan(ctx, f.keys.rules, cursor, "", scanCount).Result()
 	}
 	return f.scan(ctx, scan, func(member, value string) (Entry, bool) {
 		r, err := parseRuleValue(value)
@@ -155,7 +155,7 @@ func (f *Feed) sweep(ctx context.Context) error {
 	due := min(now.Unix(), f.clock.fleet().Unix()) - int64(Skew/time.Second)
 	for cursor := uint64(0); ; {
 		pairs, next, err := limited(ctx, func(ctx context.Context) ([]string, uint64, error) {
-			return f.redis.Cmd().HScan(ctx, f.keys.rules, cursor, "", scanCount).Result()
+			return f.redis.Cmd(f.keys.rules).HScan(ctx, f.keys.rules, cursor, "", scanCount).Result()
 		})
 		if err != nil {
 			return err
@@ -191,7 +191,7 @@ func (f *Feed) warn(ctx context.Context) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, callLimit)
 	defer cancel()
-	info, err := f.redis.Cmd().Info(ctx, "memory").Result()
+	info, err := f.redis.Cmd(f.keys.tokens).Info(ctx, "memory").Result()
 	if err != nil {
 		f.log.Debug("redis does not tell its maxmemory policy", "err", err, "class", redisx.Classify(err))
 		return

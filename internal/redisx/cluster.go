@@ -1,0 +1,298 @@
+package redisx
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+const (
+	lookEvery   = 10 * time.Second       // how often the cluster is asked who has what, when all is well
+	lookAgain   = 250 * time.Millisecond // when none answered
+	lookPause   = 100 * time.Millisecond // between two, however often somebody asks
+	lookTimeout = 250 * time.Millisecond // for one node
+	// idleAfter is when the connections to a server that is no master of ours any more are closed: calls may be under way.
+	idleAfter = 10 * time.Second
+)
+
+// cluster keeps the topology of a Redis Cluster.
+type cluster struct {
+	c       *Client
+	asked   chan struct{}
+	tried   chan struct{} // closed when the cluster was asked for the first time
+	nowhere *server
+	turn    int  // whom to ask first
+	lost    bool // no node answered last time
+
+	mu      sync.Mutex
+	servers map[string]*server // by address: the configured ones, masters, and those that redirects named
+	used    map[*server]time.Time
+	closed  bool
+}
+
+func newCluster(c *Client) *cluster {
+	k := &cluster{
+		c: c, asked: make(chan struct{}, 1), tried: make(chan struct{}),
+		servers: make(map[string]*server), used: make(map[*server]time.Time),
+	}
+	k.nowhere = newServer(c, "", "", nobody{})
+	c.cluster = k
+	c.top.Store(&topology{nowhere: k.nowhere})
+	for _, addr := range c.o.Addrs {
+		k.at(addr)
+	}
+	return k
+}
+
+// nobody resolves to no address.
+type nobody struct{}
+
+func (nobody) where(context.Context) (string, error) { return "", errUnknown }
+func (nobody) still(string) bool                     { return false }
+
+// look implements pilot.
+func (k *cluster) look() {
+	select {
+	case k.asked <- struct{}{}:
+	default: // it is asked for already
+	}
+}
+
+// run implements pilot.
+func (k *cluster) run(ctx context.Context) {
+	for first := true; ; first = false {
+		err := k.load(ctx)
+		if first {
+			close(k.tried)
+		}
+		if ctx.Err() != nil {
+			return
+		}
+		k.tell(err)
+		k.sweep(time.Now())
+		wait := lookEvery
+		if err != nil {
+			wait = lookAgain
+		}
+		if !pause(ctx, lookPause, nil) || !pause(ctx, wait-lookPause, k.asked) {
+			return
+		}
+	}
+}
+
+// pause waits for d, or until early is sent to, and reports whether ctx still goes on.
+func pause(ctx context.Context, d time.Duration, early <-chan struct{}) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-timer.C:
+	case <-early:
+	}
+	return true
+}
+
+func (k *cluster) tell(err error) {
+	switch {
+	case err != nil && !k.lost:
+		k.c.log.Error("no node of the redis cluster says who has which keys", "err", err)
+	case err == nil && k.lost:
+		k.c.log.Info("the redis cluster answers again")
+	}
+	k.lost = err != nil
+}
+
+// load asks one node after the other until one says who has which keys.
+func (k *cluster) load(ctx context.Context) error {
+	var errs []error
+	for _, s := range k.candidates() {
+		top, err := k.ask(ctx, s)
+		if err == nil {
+			k.install(top)
+			return nil
+		}
+		errs = append(errs, fmt.Errorf("%s: %w", s.addr, err))
+		if ctx.Err() != nil {
+			break
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// candidates are the nodes to ask: first the masters that answer, one after the other in turn, so that a node whose view is
+// old is not the only one heard; then all others that are known.
+func (k *cluster) candidates() []*server {
+	k.turn++
+	masters := k.c.top.Load().masters
+	var good, rest []*server
+	for i := range masters {
+		if s := masters[(i+k.turn)%len(masters)]; s.beat.up.Load() {
+			good = append(good, s)
+		} else {
+			rest = append(rest, s)
+		}
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for _, addr := range k.c.o.Addrs {
+		if s := k.servers[addr]; s != nil && !slices.Contains(masters, s) {
+			rest = append(rest, s)
+		}
+	}
+	return append(good, rest...)
+}
+
+func (k *cluster) ask(ctx context.Context, s *server) (*topology, error) {
+	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
+	defer cancel()
+	parts, err := s.cmd.ClusterSlots(ctx).Result()
+	if redis.HasErrorPrefix(err, "ERR This instance has cluster support disabled") {
+		return nil, errors.New("it is no part of a cluster: write state.redis.mode: standalone")
+	}
+	if err != nil {
+		return nil, err
+	}
+	return k.draw(parts, s.addr)
+}
+
+// draw makes a topology of what the node at from said.
+func (k *cluster) draw(parts []redis.ClusterSlot, from string) (*topology, error) {
+	top := &topology{slots: make([]uint8, slots), nowhere: k.nowhere, known: true}
+	for _, p := range parts {
+		if len(p.Nodes) == 0 || p.Start < 0 || p.End >= slots {
+			continue
+		}
+		s := k.at(complete(p.Nodes[0].Addr, from)) // the master stands first
+		i := slices.Index(top.masters, s)
+		if i < 0 {
+			i = len(top.masters)
+			top.masters = append(top.masters, s)
+		}
+		if i >= maxMasters {
+			return nil, fmt.Errorf("the cluster has more than %d masters", maxMasters)
+		}
+		for slot := p.Start; slot <= p.End; slot++ {
+			top.slots[slot] = uint8(i + 1)
+		}
+	}
+	if len(top.masters) == 0 {
+		return nil, errors.New("it knows of no master")
+	}
+	return top, nil
+}
+
+// complete is an address with the host of the node that told it where it has none, as the protocol wants.
+func complete(addr, from string) string {
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil || host != "" && host != "?" {
+		return addr
+	}
+	host, _, err = net.SplitHostPort(from)
+	if err != nil {
+		return addr
+	}
+	return net.JoinHostPort(host, port)
+}
+
+// install makes top the topology, with a heartbeat for each of its masters.
+func (k *cluster) install(top *topology) {
+	giveBeatKeys(k.c.o.Prefix, top)
+	old := k.c.top.Swap(top)
+	for _, s := range top.masters {
+		if !slices.Contains(old.masters, s) {
+			s.breaker.close()
+			s.beat.start(k.c, s)
+		}
+	}
+	for _, s := range old.masters {
+		if !slices.Contains(top.masters, s) {
+			s.beat.stop()
+			k.c.log.Info("a server is no longer a master of the redis cluster", "server", s.addr)
+		}
+	}
+}
+
+// giveBeatKeys gives each master a key to write, prefix:{n}:beat with the least n that makes it one of its own.
+func giveBeatKeys(prefix string, top *topology) {
+	var lacking []*server
+	for _, s := range top.masters {
+		if key := *s.beatKey.Load(); key == "" || top.owner(key) != s {
+			lacking = append(lacking, s)
+		}
+	}
+	for n := 0; len(lacking) > 0 && n < 100*slots; n++ {
+		key := prefix + ":{" + strconv.Itoa(n) + "}:beat"
+		if i := slices.Index(lacking, top.owner(key)); i >= 0 {
+			lacking[i].beatKey.Store(&key)
+			lacking = slices.Delete(lacking, i, i+1)
+		}
+	}
+}
+
+// at is the server at an address.
+func (k *cluster) at(addr string) *server {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.closed {
+		return k.nowhere
+	}
+	s := k.servers[addr]
+	if s == nil {
+		s = newServer(k.c, addr, addr, nil)
+		k.servers[addr] = s
+	}
+	k.used[s] = time.Now()
+	return s
+}
+
+// sweep closes the connections to servers that nobody has had to do with for a while.
+func (k *cluster) sweep(now time.Time) {
+	masters := k.c.top.Load().masters
+	var idle []*server
+	k.mu.Lock()
+	for addr, s := range k.servers {
+		if slices.Contains(masters, s) {
+			k.used[s] = now
+		} else if now.Sub(k.used[s]) > idleAfter && !slices.Contains(k.c.o.Addrs, addr) {
+			idle = append(idle, s)
+			delete(k.servers, addr)
+			delete(k.used, s)
+		}
+	}
+	k.mu.Unlock()
+	for _, s := range idle {
+		k.c.lost.add(s)
+		_ = s.close()
+	}
+}
+
+// all are the servers with connections.
+func (k *cluster) all() []*server {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	all := make([]*server, 0, len(k.servers))
+	for _, s := range k.servers {
+		all = append(all, s)
+	}
+	return all
+}
+
+// close implements pilot.
+func (k *cluster) close() error {
+	k.mu.Lock()
+	k.closed = true
+	k.mu.Unlock()
+	errs := []error{k.nowhere.close()}
+	for _, s := range k.all() {
+		errs = append(errs, s.close())
+	}
+	return errors.Join(errs...)
+}
