@@ -57,7 +57,7 @@ func (a *App) openState(ctx context.Context, cfg *config.Config) (err error) {
 		return err
 	}
 	if cfg.State.Redis != nil {
-		if a.redis, err = openRedis(cfg.State.Redis); err != nil {
+		if a.redis, err = openRedis(cfg.State.Redis, a.log); err != nil {
 			return err
 		}
 	}

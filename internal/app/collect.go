@@ -46,8 +46,10 @@ var (
 	assertions  = describe("client_assertions_remembered", "Assertions that this node remembers so that they are used once.")
 	replayed    = describe("client_assertion_checks_failed_total", "Assertions refused since they were used before, or since it could not be known.", "reason")
 	lockoutKeys = describe("lockout_counters", "Counters of failures to authenticate in the memory of this node.")
-	redisUp     = describe("redis_up", "1 where the last heartbeat could write to Redis, else 0.")
-	redisOpen   = describe("redis_breaker_open", "1 while requests do without Redis, else 0.")
+	redisUp     = describe("redis_up", "1 where the last heartbeat could write to Redis, to every master of a cluster, else 0.")
+	redisOpen   = describe("redis_breaker_open", "1 while requests do without Redis, in a cluster without some of its masters, else 0.")
+	shardUp     = describe("redis_shard_up", "1 where the last heartbeat could write to this master of the Redis Cluster, else 0.", "shard")
+	shardOpen   = describe("redis_shard_breaker_open", "1 while requests do without this master of the Redis Cluster, else 0.", "shard")
 	redisErrors = describe("redis_errors_total", "Redis commands that failed.", "kind")
 	redisPool   = describe("redis_pool_connections", "Connections to Redis.", "state")
 )
@@ -62,7 +64,7 @@ func (s stats) Describe(ch chan<- *prometheus.Desc) {
 		ch <- d
 	}
 	if s.a.redis != nil {
-		for _, d := range []*prometheus.Desc{redisUp, redisOpen, redisErrors, redisPool} {
+		for _, d := range []*prometheus.Desc{redisUp, redisOpen, shardUp, shardOpen, redisErrors, redisPool} {
 			ch <- d
 		}
 	}
@@ -119,6 +121,10 @@ func (s stats) Collect(ch chan<- prometheus.Metric) {
 	d := s.a.redis.Stats()
 	gauge(redisUp, truth(d.Up))
 	gauge(redisOpen, truth(d.Open))
+	for _, m := range d.Shards {
+		gauge(shardUp, truth(m.Up), m.Name)
+		gauge(shardOpen, truth(m.Open), m.Name)
+	}
 	for kind, n := range d.Errors {
 		counter(redisErrors, n, kind)
 	}

@@ -99,15 +99,27 @@ type State struct {
 
 // Redis is state.redis.
 type Redis struct {
-	Addrs    []string
-	Username string
-	Password secret.Text
-	TLS      bool
-	CAFile   string // empty: the system's roots
-	Prefix   string
-	Budget   time.Duration
-	Pos      Pos
+	Mode       string   // standalone, sentinel or cluster
+	Addrs      []string // of the server, of Sentinels, or of nodes of the cluster
+	MasterName string   // what the Sentinels call the master; empty without
+	Username   string
+	Password   secret.Text
+	// SentinelUsername and SentinelPassword are for the Sentinels, which have users of their own.
+	SentinelUsername string
+	SentinelPassword secret.Text
+	TLS              bool   // to Sentinels too
+	CAFile           string // empty: the system's roots
+	Prefix           string
+	Budget           time.Duration
+	Pos              Pos
 }
+
+// The modes of Redis.
+const (
+	Standalone = "standalone"
+	Sentinel   = "sentinel"
+	Cluster    = "cluster"
+)
 
 // Tokens is how tokens are signed and how long they live.
 type Tokens struct {

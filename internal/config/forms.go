@@ -77,12 +77,12 @@ var aPassword = form[string]{shape{kind: "variable"}, func(r *reader, n node) (s
 	name, closed := strings.CutSuffix(name, "}")
 	if n.Kind != yaml.ScalarNode || !ok || !closed || !isVariable(name) {
 		n.hide()
-		r.fail(n, "a password never stands in the file — write exactly one ${NAME}, or use password_file")
+		r.fail(n, "a password never stands in the file — write exactly one ${NAME}, or use %s_file", n.name())
 		return "", false
 	}
 	s, err := expand(n.Value, r.getenv)
 	if err != nil {
-		r.fail(n, "environment variable %s is not set — set it, or use password_file", name)
+		r.fail(n, "environment variable %s is not set — set it, or use %s_file", name, n.name())
 	}
 	return s, err == nil
 }}

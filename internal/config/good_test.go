@@ -59,7 +59,7 @@ func TestFull(t *testing.T) {
 			Hosts: []string{"admin.internal"}, Pprof: true,
 		},
 		State: State{Dir: in("data/state"), Redis: &Redis{
-			Addrs: []string{"redis.internal:6380"}, Username: "gate", Password: secret.Hide("from-env"), TLS: true, CAFile: in("ca.pem"),
+			Mode: Standalone, Addrs: []string{"redis.internal:6380"}, Username: "gate", Password: secret.Hide("from-env"), TLS: true, CAFile: in("ca.pem"),
 			Prefix: "gate", Budget: 50 * time.Millisecond, Pos: pos("config.yaml", 18, 5),
 		}},
 		Tokens: Tokens{
@@ -217,7 +217,7 @@ func TestMinimal(t *testing.T) {
 func TestRedisDefaults(t *testing.T) {
 	t.Parallel()
 	c, dir := loadGood(t, "redis")
-	want := &Redis{Addrs: []string{"127.0.0.1:6379"}, Password: secret.Hide("line one\nline two"), Prefix: "gh", Budget: 25 * time.Millisecond, Pos: c.State.Redis.Pos}
+	want := &Redis{Mode: Standalone, Addrs: []string{"127.0.0.1:6379"}, Password: secret.Hide("line one\nline two"), Prefix: "gh", Budget: 25 * time.Millisecond, Pos: c.State.Redis.Pos}
 	if got := c.State.Redis; !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v with password %q, want %+v", got, got.Password.Reveal(), want)
 	}
@@ -225,6 +225,30 @@ func TestRedisDefaults(t *testing.T) {
 		if !slices.Contains(c.Watched, filepath.Join(dir, name)) {
 			t.Errorf("%s is not watched: %v", name, c.Watched)
 		}
+	}
+}
+
+func TestRedisModes(t *testing.T) {
+	t.Parallel()
+	c, dir := loadGood(t, "redis-sentinel")
+	want := &Redis{
+		Mode: Sentinel, Addrs: []string{"10.0.0.1:26379", "10.0.0.2:26379", "[fd00::3]:26379"}, MasterName: "orders",
+		Username: "gatehouse", Password: secret.Hide("for the servers"), SentinelUsername: "watcher", SentinelPassword: secret.Hide("for the Sentinels"),
+		TLS: true, Prefix: "gh", Budget: 25 * time.Millisecond, Pos: c.State.Redis.Pos,
+	}
+	if got := c.State.Redis; !reflect.DeepEqual(got, want) {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+	if !slices.Contains(c.Watched, filepath.Join(dir, "sentinel.password")) || len(c.Warnings) != 0 {
+		t.Errorf("watched %v, warnings %v", c.Watched, c.Warnings)
+	}
+	c, _ = loadGood(t, "redis-cluster")
+	want = &Redis{Mode: Cluster, Addrs: []string{"redis-0.internal:6379", "redis-1.internal:6379"}, Prefix: "gh", Budget: 25 * time.Millisecond, Pos: c.State.Redis.Pos}
+	if got := c.State.Redis; !reflect.DeepEqual(got, want) {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+	if len(c.Warnings) != 1 || !strings.Contains(c.Warnings[0].Message, "without TLS") {
+		t.Errorf("warnings %v, want one about TLS", c.Warnings)
 	}
 }
 

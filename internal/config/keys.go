@@ -103,30 +103,36 @@ var stateForm = object(
 )
 
 type rawRedis struct {
-	mode         val[string]
-	addrs        val[[]val[string]]
-	username     val[string]
-	password     val[string]
-	passwordFile val[string]
-	tls          val[*rawRedisTLS]
-	prefix       val[string]
-	budget       val[time.Duration]
+	mode       val[string]
+	addrs      val[[]val[string]]
+	masterName val[string]
+	user       rawRedisUser
+	sentinel   rawRedisUser
+	tls        val[*rawRedisTLS]
+	prefix     val[string]
+	budget     val[time.Duration]
 }
+
+// rawRedisUser is who logs in, at the servers or at the Sentinels.
+type rawRedisUser struct{ name, password, passwordFile val[string] }
 
 type rawRedisTLS struct{ caFile val[string] }
 
 var redisForm = object(
-	is("mode", word([]string{"standalone"}, "sentinel", "cluster"), func(s *rawRedis) *val[string] { return &s.mode }),
+	is("mode", word([]string{"standalone", "sentinel", "cluster"}), func(s *rawRedis) *val[string] { return &s.mode }),
 	is("addrs", some(aHostPort), func(s *rawRedis) *val[[]val[string]] { return &s.addrs }),
-	is("username", aText, func(s *rawRedis) *val[string] { return &s.username }),
-	is("password", aPassword, func(s *rawRedis) *val[string] { return &s.password }),
-	is("password_file", aFile, func(s *rawRedis) *val[string] { return &s.passwordFile }),
+	is("master_name", aText, func(s *rawRedis) *val[string] { return &s.masterName }),
+	is("username", aText, func(s *rawRedis) *val[string] { return &s.user.name }),
+	is("password", aPassword, func(s *rawRedis) *val[string] { return &s.user.password }),
+	is("password_file", aFile, func(s *rawRedis) *val[string] { return &s.user.passwordFile }),
+	is("sentinel_username", aText, func(s *rawRedis) *val[string] { return &s.sentinel.name }),
+	is("sentinel_password", aPassword, func(s *rawRedis) *val[string] { return &s.sentinel.password }),
+	is("sentinel_password_file", aFile, func(s *rawRedis) *val[string] { return &s.sentinel.passwordFile }),
 	is("tls", object(
 		is("ca_file", aFile, func(t *rawRedisTLS) *val[string] { return &t.caFile }),
 	), func(s *rawRedis) *val[*rawRedisTLS] { return &s.tls }),
 	is("prefix", aPrefixName, func(s *rawRedis) *val[string] { return &s.prefix }),
 	is("budget", durationOf(time.Millisecond, 10*time.Second), func(s *rawRedis) *val[time.Duration] { return &s.budget }),
-	later[rawRedis]("master_name"),
 )
 
 type rawTokens struct {

@@ -4,7 +4,6 @@ import (
 	"crypto/x509"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strings"
 	"time"
 
@@ -136,39 +135,6 @@ func (r *reader) buildState(c *Config, raw *rawConfig) {
 		return
 	}
 	c.State.Redis = r.buildRedis(s.redis)
-}
-
-func (r *reader) buildRedis(x val[*rawRedis]) *Redis {
-	raw := x.v
-	out := &Redis{
-		Addrs:    []string{defaultRedisAddr},
-		Username: raw.username.v,
-		TLS:      raw.tls.v != nil,
-		Prefix:   raw.prefix.or(defaultRedisPrefix),
-		Budget:   raw.budget.or(defaultRedisBudget),
-		Pos:      x.at.pos(),
-	}
-	if raw.addrs.set {
-		out.Addrs = plainList(raw.addrs)
-	}
-	if len(out.Addrs) > 1 {
-		r.fail(raw.addrs.at, "mode standalone takes one address — sentinel and cluster are not supported by this version yet")
-	}
-	switch {
-	case raw.password.present() && raw.passwordFile.present():
-		r.fail(raw.passwordFile.at, "password and password_file exclude each other — remove one")
-	case raw.username.present() && !raw.password.present() && !raw.passwordFile.present():
-		r.fail(raw.username.at, "a username needs a password — add password_file, or password: ${NAME}")
-	}
-	out.Password = secret.Hide(raw.password.or(r.secretFile(raw.passwordFile)))
-	if out.TLS && raw.tls.v.caFile.set {
-		out.CAFile = r.certificates(raw.tls.v.caFile)
-	}
-	remote := slices.ContainsFunc(out.Addrs, func(a string) bool { return !listenEndpoint(a).loopback() })
-	if remote && !raw.tls.present() {
-		r.warn(x.at, "Redis is reached over the network without TLS — add tls: {}")
-	}
-	return out
 }
 
 // certificates checks that a file holds certificates, and returns its path.

@@ -234,6 +234,8 @@ func TestRestartNeeded(t *testing.T) {
 		{"pprof: true", "pprof: false", "14 admin.pprof"},
 		{"dir: data/state", "dir: data/other", "16 state.dir"},
 		{"prefix: gate", "prefix: other", "18 state.redis"},
+		{"mode: standalone", "mode: cluster", "18 state.redis"},
+		{"mode: standalone", "mode: sentinel\n    master_name: gate", "18 state.redis"},
 		{"enabled: true", "enabled: false", "92 audit.enabled"},
 		{"trail/", "trail2/", "92 audit.file"},
 		{"keep: 3", "keep: 4", ""},

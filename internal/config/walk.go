@@ -18,6 +18,9 @@ type node struct {
 	path string
 }
 
+// name is the last key of the path.
+func (at node) name() string { return at.path[strings.LastIndexByte(at.path, '.')+1:] }
+
 // child is the node n under the key name of at.
 func (at node) child(name string, n *yaml.Node) node {
 	if strings.TrimFunc(name, strconv.IsPrint) != "" || name == "" {

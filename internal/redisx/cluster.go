@@ -124,7 +124,7 @@ func (k *cluster) load(ctx context.Context) error {
 			break
 		}
 	}
-	return errors.Join(errs...)
+	return both(errs)
 }
 
 // candidates are the nodes to ask: first the masters that answer, one after the other in turn, so that a node whose view is
@@ -154,7 +154,7 @@ func (k *cluster) ask(ctx context.Context, s *server) (*topology, error) {
 	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
 	defer cancel()
 	parts, err := s.cmd.ClusterSlots(ctx).Result()
-	if redis.HasErrorPrefix(err, "ERR This instance has cluster support disabled") {
+	if redis.HasErrorPrefix(err, "This instance has cluster support disabled") {
 		return nil, errors.New("it is no part of a cluster: write state.redis.mode: standalone")
 	}
 	if err != nil {

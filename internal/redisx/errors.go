@@ -86,3 +86,18 @@ func feeds(err error) bool {
 	c := Classify(err)
 	return c != None && c != Key
 }
+
+// both is several errors in one line.
+type both []error
+
+// Error implements error.
+func (b both) Error() string {
+	texts := make([]string, len(b))
+	for i, err := range b {
+		texts[i] = err.Error()
+	}
+	return strings.Join(texts, "; ")
+}
+
+// Unwrap lets errors.Is and errors.As see each.
+func (b both) Unwrap() []error { return b }

@@ -42,6 +42,9 @@ func (c *Client) RunAll(ctx context.Context, s *Script, calls []Call) []*redis.C
 		return nil
 	}
 	top := c.reached(ctx)
+	if top.one != nil || len(calls) == 1 {
+		return c.runOn(ctx, top.owner(calls[0].shardKey()), s, calls)
+	}
 	parts := split(top, calls)
 	if len(parts) == 1 {
 		return c.runOn(ctx, parts[0].to, s, calls)
@@ -83,12 +86,8 @@ type leg struct {
 	at     []int // positions of the calls
 }
 
-// split says which calls go to which master. The positions are left out where there is but one.
+// split says which calls go to which master.
 func split(top *topology, calls []Call) []leg {
-	first := top.owner(calls[0].shardKey())
-	if top.one != nil || len(calls) == 1 {
-		return []leg{{to: first}}
-	}
 	var parts []leg
 	for i := range calls {
 		parts = join(parts, leg{to: top.owner(calls[i].shardKey())}, i)
@@ -167,7 +166,19 @@ func (l *leg) send(ctx context.Context, s *Script, calls []Call, results []*redi
 		}
 		results[i] = pipe.EvalSha(ctx, s.sha, calls[i].Keys, calls[i].Args...)
 	}
-	_, _ = pipe.Exec(ctx) // each result has its own error
+	if _, err := pipe.Exec(ctx); err != nil {
+		l.unanswered(results, err)
+	}
+}
+
+// unanswered gives the pipeline's error to the results that have neither error nor value: go-redis leaves them so where the
+// server refused the connection, as for a wrong password.
+func (l *leg) unanswered(results []*redis.Cmd, err error) {
+	for _, i := range l.at {
+		if results[i].Err() == nil && results[i].Val() == nil {
+			results[i].SetErr(err)
+		}
+	}
 }
 
 // onward tells the breaker of the leg's server how it went, and adds to legs what none has run and another server, or the

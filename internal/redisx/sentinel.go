@@ -122,8 +122,7 @@ type word struct {
 	err   error
 }
 
-// ask asks every Sentinel and returns the address that comes from the latest election: one that is cut off from the others
-// may not have heard of it.
+// ask asks every Sentinel and returns the address that they name.
 func (k *sentinels) ask(ctx context.Context) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
@@ -133,6 +132,11 @@ func (k *sentinels) ask(ctx context.Context) (string, error) {
 		done.Go(func() { words[i] = k.askOne(ctx, s, k.c.o.Addrs[i]) })
 	}
 	done.Wait()
+	return choose(words)
+}
+
+// choose takes the address that comes from the latest election: a Sentinel that is cut off may not have heard of it.
+func choose(words []word) (string, error) {
 	best := word{epoch: -1}
 	var errs []error
 	for _, w := range words {
@@ -143,7 +147,7 @@ func (k *sentinels) ask(ctx context.Context) (string, error) {
 		}
 	}
 	if best.epoch < 0 {
-		return "", errors.Join(errs...)
+		return "", both(errs)
 	}
 	return best.addr, nil
 }
@@ -156,8 +160,11 @@ func (k *sentinels) askOne(ctx context.Context, s *redis.Client, at string) word
 	state := redis.NewMapStringStringCmd(ctx, "sentinel", "master", name)
 	_ = pipe.Process(ctx, addr)
 	_ = pipe.Process(ctx, state)
-	_, _ = pipe.Exec(ctx) // each answer has its own error
+	_, failed := pipe.Exec(ctx)
 	parts, err := addr.Result()
+	if err == nil && parts == nil {
+		err = failed // go-redis tells the commands nothing where the server refused the connection
+	}
 	if errors.Is(err, redis.Nil) || err == nil && len(parts) != 2 {
 		return word{err: fmt.Errorf("the sentinel at %s knows no master named %q: set state.redis.master_name to the name of its sentinel monitor line", at, name)}
 	}
