@@ -46,7 +46,8 @@ var prefixes = []struct {
 }{
 	{ReadOnly, []string{"READONLY", "LOADING", "MASTERDOWN", "CLUSTERDOWN", "NOREPLICAS", "MISCONF"}},
 	{OOM, []string{"OOM"}},
-	{Auth, []string{"NOAUTH", "WRONGPASS", "NOPERM", "DENIED", "ERR AUTH", "ERR Client sent AUTH", "ERR invalid password"}},
+	{Auth, []string{"NOAUTH", "WRONGPASS", "NOPERM", "DENIED", "ERR AUTH", "ERR Client sent AUTH", "ERR invalid password",
+		"ERR The user executing the script can't"}},
 	{Timeout, []string{"BUSY"}},
 	{Key, []string{"WRONGTYPE", "CROSSSLOT", "TRYAGAIN", "NOSCRIPT", "UNKILLABLE"}},
 	{Other, []string{"ERR max number of clients", "ERR unknown command", "MOVED", "ASK"}},

@@ -1,0 +1,155 @@
+package redisx
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"gatehouse/internal/redistest"
+	"gatehouse/internal/secret"
+)
+
+// The users that README.md tells operators to make, on servers and on Sentinels.
+func serverUser(t *testing.T) []string {
+	return redistest.Documented(t, "../../README.md", "+evalsha")
+}
+
+func sentinelUser(t *testing.T) []string {
+	return redistest.Documented(t, "../../README.md", "+sentinel|")
+}
+
+// kind starts one kind of Redis and says how a client reaches it.
+type kind struct {
+	name  string
+	start func(t *testing.T, args, sentinelArgs []string) Options
+}
+
+var kinds = []kind{
+	{"standalone", func(t *testing.T, args, _ []string) Options {
+		return Options{Addrs: []string{redistest.Start(t, args...).Addr()}}
+	}},
+	{"sentinel", func(t *testing.T, args, sentinelArgs []string) Options {
+		s := redistest.StartSentinel(t, redistest.SentinelOptions{Args: args, SentinelArgs: sentinelArgs})
+		return Options{Mode: Sentinel, Addrs: s.Addrs(), MasterName: s.Name()}
+	}},
+	{"cluster", func(t *testing.T, args, _ []string) Options {
+		return Options{Mode: Cluster, Addrs: redistest.StartCluster(t, redistest.ClusterOptions{Args: args}).Addrs()}
+	}},
+}
+
+// TestTheDocumentedUserSuffices has the least user, over TLS, in each mode do what this package does. What is done with it by
+// the packages that use this one is tested where all of them are, in internal/app.
+func TestTheDocumentedUserSuffices(t *testing.T) {
+	t.Parallel()
+	for _, k := range kinds {
+		t.Run(k.name, func(t *testing.T) {
+			t.Parallel()
+			secure, ca := redistest.TLSArgs(t)
+			var log lines
+			o := k.start(t, append(serverUser(t), secure...), append(sentinelUser(t), secure...))
+			o.Username, o.Password = "gatehouse", secret.Hide(redistest.Password)
+			if o.Mode == Sentinel {
+				o.SentinelUsername, o.SentinelPassword = "gatehouse", secret.Hide(redistest.Password)
+			}
+			o.TLS = &tls.Config{RootCAs: authority(t, ca)}
+			o.Budget = 5 * time.Second // handshakes, on a machine that is busy
+			o.Log = log.logger()
+			c := open(t, o)
+			eventually(t, "a master takes writes", func() bool { return c.Stats().Up })
+			calls := []Call{{Keys: []string{"gh:a"}}, {Keys: []string{"gh:b"}}, {Keys: []string{"gh:c"}}}
+			for _, r := range c.RunAll(within(t, patience), incr, calls) {
+				if r.Err() == nil {
+					t.Error("a command that the rules lack went through")
+				}
+				if Classify(r.Err()) != Auth {
+					t.Errorf("INCR in a script: %v of class %v, wanted class auth", r.Err(), Classify(r.Err()))
+				}
+			}
+			if !log.has("a configuration error") {
+				t.Errorf("the log does not say that it is a configuration error:\n%s", log.buf.String())
+			}
+			set := NewScript(`return redis.call('SET', KEYS[1], 1)`)
+			for _, r := range c.RunAll(within(t, patience), set, calls) {
+				if r.Err() != nil {
+					t.Errorf("a script of commands that the rules have: %v", r.Err())
+				}
+			}
+			if err := c.Cmd("other").Set(within(t, patience), "other", 1, 0).Err(); Classify(err) != Auth {
+				t.Errorf("a key of somebody else: %v, wanted class auth", err)
+			}
+			if _, err := c.Warnings(within(t, patience)); err != nil {
+				t.Errorf("Warnings: %v", err)
+			}
+			stats := c.Stats()
+			if !stats.Up || stats.Open || stats.Errors["conn"] != 0 {
+				t.Errorf("%+v", stats)
+			}
+		})
+	}
+}
+
+func authority(t *testing.T, file string) *x509.CertPool {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pool := x509.NewCertPool()
+	pool.AppendCertsFromPEM(text)
+	return pool
+}
+
+// TestAWrongPassword has servers that want another, and TLS that does not fit, in each mode.
+func TestAWrongPassword(t *testing.T) {
+	t.Parallel()
+	for _, k := range kinds {
+		t.Run(k.name, func(t *testing.T) {
+			t.Parallel()
+			var log lines
+			o := k.start(t, serverUser(t), nil)
+			o.Username, o.Password = "gatehouse", secret.Hide("guess")
+			o.Budget, o.Log = time.Second, log.logger()
+			c := open(t, o)
+			// The cluster itself can't be asked then, and the error is that of not knowing it.
+			err := c.Run(within(t, patience), incr, []string{"gh:a"}).Err()
+			if want := map[bool]Class{false: Auth, true: Conn}[o.Mode == Cluster]; Classify(err) != want {
+				t.Errorf("a call gave %v of class %v, wanted class %v", err, Classify(err), want)
+			}
+			eventually(t, "it is counted", func() bool { return c.Stats().Errors["auth"] > 0 && !c.Stats().Up })
+			if !log.has("a configuration error") || log.has("guess") {
+				t.Errorf("the log:\n%s", log.buf.String())
+			}
+		})
+	}
+}
+
+// TestAPasswordThatIsChanged changes it under a gateway that has been well: its connections go on, new ones are refused.
+func TestAPasswordThatIsChanged(t *testing.T) {
+	t.Parallel()
+	s := redistest.Start(t, serverUser(t)...)
+	var log lines
+	c := open(t, Options{Addrs: []string{s.Addr()}, Username: "gatehouse", Password: secret.Hide(redistest.Password), Log: log.logger(), Budget: time.Second})
+	eventually(t, "the master takes writes", func() bool { return c.Stats().Up })
+	words := append([]string{"reset"}, serverUser(t)[2:]...)
+	words[slices.Index(words, ">"+redistest.Password)] = ">another"
+	args := []any{"ACL", "SETUSER", "gatehouse"}
+	for _, w := range words {
+		args = append(args, w)
+	}
+	if err := s.Client().Do(t.Context(), args...).Err(); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Client().ClientKillByFilter(t.Context(), "USER", "gatehouse").Err(); err != nil && err != redis.Nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the log says so", func() bool { return log.has("a configuration error") && log.has("WRONGPASS") })
+	if got := c.Stats(); got.Up || strings.Contains(log.buf.String(), redistest.Password) {
+		t.Errorf("%+v\n%s", got, log.buf.String())
+	}
+}
