@@ -16,7 +16,7 @@ const (
 	sentinels = 3
 	quorum    = 2
 	// downAfter is how long a master must be silent before a Sentinel calls it down.
-	downAfter    = time.Second
+	downAfter    = 2 * time.Second
 	patience     = time.Minute // for servers to agree on something, on a machine that is busy
 	askTimeout   = time.Second // for one question to one server, which may be paused
 	sentinelFile = "sentinel.conf"
@@ -38,7 +38,7 @@ type SentinelOptions struct {
 	Announce func(addr string) string
 }
 
-// Sentinel is a replicated set of servers and the three Sentinels that watch it. A master that is silent for a second is
+// Sentinel is a replicated set of servers and the three Sentinels that watch it. A master that is silent for two seconds is
 // replaced. Its methods are for the test's goroutine, as a Server's are.
 type Sentinel struct {
 	t         testing.TB
@@ -215,8 +215,9 @@ func awaitReplica(t testing.TB, master, replica *Server) {
 	t.Helper()
 	await(t, "the replica is sent what is written", func() bool {
 		_, port, _ := net.SplitHostPort(replica.announced)
+		own := strconv.Itoa(replica.port) // which a cluster's tells its master, whatever it announces
 		for line := range strings.Lines(ask(master, "INFO", "replication")) {
-			if strings.Contains(line, "port="+port+",") {
+			if strings.Contains(line, "port="+port+",") || strings.Contains(line, "port="+own+",") {
 				return strings.Contains(line, "state=online")
 			}
 		}

@@ -42,6 +42,38 @@ func TestSentinel(t *testing.T) {
 	}
 }
 
+// TestAnnounce puts a Proxy before every server, as tests of bad networks do.
+func TestAnnounce(t *testing.T) {
+	t.Parallel()
+	before := map[string]string{}
+	announce := func(addr string) string {
+		before[addr] = StartProxy(t, addr).Addr()
+		return before[addr]
+	}
+	s := StartSentinel(t, SentinelOptions{Announce: announce})
+	for _, one := range append(slices.Clone(s.Servers()), s.Sentinels()...) {
+		if one.Announced() != before[one.Addr()] {
+			t.Errorf("%s is announced as %s, wanted %s", one.Addr(), one.Announced(), before[one.Addr()])
+		}
+	}
+	write(t, s.Master().Client(), "v")
+	s.Failover()
+
+	c := StartCluster(t, ClusterOptions{Replicas: 1, Announce: announce})
+	parts, err := c.Servers()[0].Client().ClusterSlots(t.Context()).Result()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range parts {
+		for _, node := range p.Nodes {
+			if !slices.Contains(c.Addrs(), node.Addr) || before[node.Addr] != "" {
+				t.Errorf("a node is announced as %s, wanted one of %v", node.Addr, c.Addrs())
+			}
+		}
+	}
+	c.Failover(c.Replicas(c.Servers()[0])[0])
+}
+
 func TestSentinelPaused(t *testing.T) {
 	t.Parallel()
 	s := StartSentinel(t, SentinelOptions{})
