@@ -54,6 +54,7 @@ type site struct {
 	dir      string
 	upstream *upstream
 	redis    *redistest.Server // nil: embedded
+	shared   string            // state.redis in YAML, in place of what redis makes
 	listen   net.Listener
 	secrets  map[string]string
 	key      *token.PrivateKey // signs for the site; kept in its key_dir
@@ -118,6 +119,9 @@ func (s *site) write() {
 	state := "state:\n  dir: state\n"
 	if s.redis != nil {
 		state += "  redis: {addrs: [\"" + s.redis.Addr() + "\"], budget: 10s}\n"
+	}
+	if s.shared != "" {
+		state = "state:\n  dir: state\n  redis: " + s.shared + "\n"
 	}
 	tokens := s.tokens
 	if tokens == "" {

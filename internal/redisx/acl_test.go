@@ -3,7 +3,10 @@ package redisx
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"io/fs"
 	"os"
+	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -116,10 +119,12 @@ func TestAWrongPassword(t *testing.T) {
 			o.Username, o.Password = "gatehouse", secret.Hide("guess")
 			o.Budget, o.Log = time.Second, log.logger()
 			c := open(t, o)
-			// The cluster itself can't be asked then, and the error is that of not knowing it.
-			err := c.Run(within(t, patience), incr, []string{"gh:a"}).Err()
-			if want := map[bool]Class{false: Auth, true: Conn}[o.Mode == Cluster]; Classify(err) != want {
-				t.Errorf("a call gave %v of class %v, wanted class %v", err, Classify(err), want)
+			for name, err := range map[string]error{
+				"a call": c.Run(within(t, patience), incr, []string{"gh:a"}).Err(), "a command": c.Cmd("gh:a").Get(within(t, patience), "gh:a").Err(),
+			} {
+				if Classify(err) != Auth {
+					t.Errorf("%s gave %v of class %v, wanted class auth", name, err, Classify(err))
+				}
 			}
 			eventually(t, "it is counted", func() bool { return c.Stats().Errors["auth"] > 0 && !c.Stats().Up })
 			if !log.has("a configuration error") || log.has("guess") {
@@ -151,5 +156,29 @@ func TestAPasswordThatIsChanged(t *testing.T) {
 	eventually(t, "the log says so", func() bool { return log.has("a configuration error") && log.has("WRONGPASS") })
 	if got := c.Stats(); got.Up || strings.Contains(log.buf.String(), redistest.Password) {
 		t.Errorf("%+v\n%s", got, log.buf.String())
+	}
+}
+
+// TestTheDocumentedUserMayRunEveryScript looks into the scripts for commands, some of which are run in rare cases alone.
+func TestTheDocumentedUserMayRunEveryScript(t *testing.T) {
+	t.Parallel()
+	rules := serverUser(t)
+	call := regexp.MustCompile(`redis\.p?call\('([A-Za-z]+)'`)
+	seen := 0
+	err := filepath.WalkDir("..", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || strings.HasSuffix(path, "_test.go") || !strings.HasSuffix(path, ".go") && !strings.HasSuffix(path, ".lua") {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		for _, m := range call.FindAllSubmatch(text, -1) {
+			seen++
+			if !slices.Contains(rules, "+"+strings.ToLower(string(m[1]))) {
+				t.Errorf("%s calls %s, which the user of README.md may not", path, m[1])
+			}
+		}
+		return err
+	})
+	if err != nil || seen < 20 {
+		t.Fatalf("%d calls found, %v", seen, err)
 	}
 }

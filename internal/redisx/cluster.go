@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -16,7 +17,7 @@ import (
 const (
 	lookEvery   = 10 * time.Second       // how often the cluster is asked who has what, when all is well
 	lookAgain   = 250 * time.Millisecond // when none answered
-	lookPause   = 100 * time.Millisecond // between two, however often somebody asks
+	lookPause   = 200 * time.Millisecond // between two, however often somebody asks
 	lookTimeout = 250 * time.Millisecond // for one node
 	// idleAfter is when the connections to a server that is no master of ours any more are closed: calls may be under way.
 	idleAfter = 10 * time.Second
@@ -28,8 +29,9 @@ type cluster struct {
 	asked   chan struct{}
 	tried   chan struct{} // closed when the cluster was asked for the first time
 	nowhere *server
-	turn    int  // whom to ask first
-	lost    bool // no node answered last time
+	turn    int                   // whom to ask first
+	lost    bool                  // no node answered last time
+	err     atomic.Pointer[error] // why none did
 
 	mu      sync.Mutex
 	servers map[string]*server // by address: the configured ones, masters, and those that redirects named
@@ -42,7 +44,7 @@ func newCluster(c *Client) *cluster {
 		c: c, asked: make(chan struct{}, 1), tried: make(chan struct{}),
 		servers: make(map[string]*server), used: make(map[*server]time.Time),
 	}
-	k.nowhere = newServer(c, "", "", nobody{})
+	k.nowhere = newServer(c, "", "", nobody{k})
 	c.cluster = k
 	c.top.Store(&topology{nowhere: k.nowhere})
 	for _, addr := range c.o.Addrs {
@@ -51,11 +53,23 @@ func newCluster(c *Client) *cluster {
 	return k
 }
 
-// nobody resolves to no address.
-type nobody struct{}
+// nobody is where the server is that stands for no master: at no address.
+type nobody struct{ k *cluster }
 
-func (nobody) where(context.Context) (string, error) { return "", errUnknown }
-func (nobody) still(string) bool                     { return false }
+func (n nobody) where(ctx context.Context) (string, error) {
+	n.k.c.reached(ctx)
+	return "", n.k.why()
+}
+
+func (nobody) still(string) bool { return false }
+
+// why is why there is no master to ask.
+func (k *cluster) why() error {
+	if err := k.err.Load(); err != nil && !k.c.top.Load().known {
+		return fmt.Errorf("%w: %w", errUnknown, *err)
+	}
+	return errUnknown
+}
 
 // look implements pilot.
 func (k *cluster) look() {
@@ -69,6 +83,9 @@ func (k *cluster) look() {
 func (k *cluster) run(ctx context.Context) {
 	for first := true; ; first = false {
 		err := k.load(ctx)
+		if err != nil {
+			k.err.Store(&err)
+		}
 		if first {
 			close(k.tried)
 		}

@@ -112,7 +112,7 @@ func join(legs []leg, l leg, at int) []leg {
 func (c *Client) runOn(ctx context.Context, on *server, s *Script, calls []Call) []*redis.Cmd {
 	switch {
 	case on == c.none():
-		return refuse(ctx, len(calls), errUnknown)
+		return refuse(ctx, len(calls), c.cluster.why())
 	case on.breaker.isOpen():
 		return refuse(ctx, len(calls), ErrOpen)
 	}
