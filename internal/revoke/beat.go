@@ -64,6 +64,7 @@ func (f *Feed) beat(ctx context.Context) (streamID, error) {
 	}
 	f.clock.measure(now, sent, f.clock.local())
 	f.live.Store(live)
+	f.roll.Store(&roll{at: at, now: now, head: head, nodes: parseNodes(answer[4])})
 	if head.compare(applied) < 0 {
 		f.relink.Store(true) // what was read from this log is no longer in it
 	}
@@ -72,7 +73,7 @@ func (f *Feed) beat(ctx context.Context) (streamID, error) {
 }
 
 func parseBeat(answer []any) (now time.Time, head streamID, live int64, err error) {
-	if len(answer) != 4 {
+	if len(answer) != 5 {
 		return now, head, 0, errAnswer
 	}
 	text := func(i int) string { s, _ := answer[i].(string); return s }

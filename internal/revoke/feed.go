@@ -44,7 +44,7 @@ type Feed struct {
 	clock   *clock
 	log     *slog.Logger
 	pace    pace
-	node    string // this process's name in the fleet
+	node    string // this process in the fleet, as nodeField writes it
 	outbox  outbox
 
 	applied atomic.Pointer[streamID] // the last log entry that the set has
@@ -57,7 +57,8 @@ type Feed struct {
 	beatAt, readAt atomic.Int64
 	persisted      time.Duration // when sync was last written, likewise; the heartbeat's alone
 	ready          atomic.Bool
-	live           atomic.Int64 // nodes alive at the last heartbeat; 0 before the first
+	live           atomic.Int64         // nodes alive at the last heartbeat; 0 before the first
+	roll           atomic.Pointer[roll] // who was there at the last heartbeat; nil before the first
 
 	reconciled, ignored, unreadable, unjournalled atomic.Int64
 }
@@ -86,7 +87,7 @@ func newFeed(o Options, p pace, set *Set, j *Journal, c *clock) *Feed {
 	f := &Feed{
 		redis: o.Redis, set: set, journal: j, clock: c, log: o.Log, pace: p,
 		keys:  feedKeys{base + "jti", base + "rule", base + "log", base + "head", base + "nodes"},
-		node:  rand.Text(),
+		node:  nodeField(rand.Text(), o.Version, o.Name),
 		nudge: make(chan struct{}, 1),
 	}
 	f.applied.Store(new(streamID))

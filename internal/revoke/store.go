@@ -24,6 +24,8 @@ type Options struct {
 	Now func() time.Time
 	// Log hears of trouble; nil means silence.
 	Log *slog.Logger
+	// Name and Version are what this node calls itself in the fleet, for people; empty: it has none.
+	Name, Version string
 	// MaxStaleness is how old the last sync with the fleet may be for a node to serve that starts while Redis is away.
 	// Zero means 10 minutes.
 	MaxStaleness time.Duration
@@ -169,6 +171,15 @@ func (s *Store) Nodes() int {
 		return 1
 	}
 	return s.feed.nodes()
+}
+
+// Fleet is who shares the revocations, by the last heartbeat; its zero value is a node that runs on its own, or that Redis
+// never answered. It asks nobody.
+func (s *Store) Fleet() Fleet {
+	if s.feed == nil {
+		return Fleet{}
+	}
+	return s.feed.fleet()
 }
 
 // Stats is what a Store says of itself, for metrics. The counters start at 0 with the process.
