@@ -22,14 +22,6 @@ import (
 	"gatehouse/internal/secret"
 )
 
-// Problem is one error of a refused configuration, as the reload endpoint answers it.
-type Problem struct {
-	File    string `json:"file"`
-	Line    int    `json:"line"`
-	Col     int    `json:"col"`
-	Message string `json:"message"`
-}
-
 // Access says who may use what is not open; a reload may change it.
 type Access struct {
 	Token secret.Text // zero: none is asked, which the configuration allows on loopback alone
@@ -40,7 +32,8 @@ type Access struct {
 type Options struct {
 	Access  func() Access
 	Ready   func() (ok bool, why string)
-	Reload  func() (summary string, problems []Problem)
+	Reload  func() (summary string, problems []adminapi.Problem)
+	Status  func() adminapi.Status
 	Keys    func() []adminapi.Key
 	Rotate  func(context.Context, adminapi.RotateRequest) ([]adminapi.Rotation, error)
 	Revoke  func(context.Context, adminapi.RevokeRequest) (adminapi.Revoked, error)
@@ -63,6 +56,7 @@ func New(o Options) http.Handler {
 
 	guarded := http.NewServeMux()
 	guarded.HandleFunc("POST /api/v1/reload", o.reload)
+	guarded.HandleFunc("GET /api/v1/status", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, http.StatusOK, o.Status()) })
 	guarded.HandleFunc("GET /api/v1/keys", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, http.StatusOK, o.Keys()) })
 	guarded.HandleFunc("POST /api/v1/keys/rotate", answer(o.Rotate))
 	guarded.HandleFunc("POST /api/v1/revocations", answer(o.Revoke))

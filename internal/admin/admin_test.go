@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"gatehouse/internal/adminapi"
 	"gatehouse/internal/secret"
 )
 
@@ -16,9 +17,10 @@ func TestAdmin(t *testing.T) {
 	ts := httptest.NewServer(New(Options{
 		Access: func() Access { return access },
 		Ready:  func() (bool, string) { return ready, "draining" },
-		Reload: func() (string, []Problem) {
+		Status: func() adminapi.Status { return adminapi.Status{Node: "web-1:8080"} },
+		Reload: func() (string, []adminapi.Problem) {
 			if broken {
-				return "", []Problem{{"config.yaml", 3, 5, "unknown key"}}
+				return "", []adminapi.Problem{{File: "config.yaml", Line: 3, Col: 5, Message: "unknown key"}}
 			}
 			return "reloaded", nil
 		},
@@ -59,6 +61,8 @@ func TestAdmin(t *testing.T) {
 		{"reload", "POST", "/api/v1/reload", "", []string{"Authorization", good}, 200, `{"result":"reloaded"}`},
 		{"reload by a configured name", "POST", "/api/v1/reload", "Admin.Internal:8081", []string{"Authorization", good}, 200, ""},
 		{"reload by localhost", "POST", "/api/v1/reload", "localhost:8081", []string{"Authorization", good}, 200, ""},
+		{"status", "GET", "/api/v1/status", "", []string{"Authorization", good}, 200, `"node":"web-1:8080"`},
+		{"status needs the token", "GET", "/api/v1/status", "", nil, 401, "token_file"},
 		{"no token", "POST", "/api/v1/reload", "", nil, 401, "token_file"},
 		{"wrong token", "POST", "/api/v1/reload", "", []string{"Authorization", "Bearer s3cret-toke"}, 401, ""},
 		{"two tokens", "POST", "/api/v1/reload", "", []string{"Authorization", good, "Authorization", good}, 401, ""},

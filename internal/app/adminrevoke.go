@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"slices"
 	"time"
@@ -22,8 +23,12 @@ func (a *App) revoke(ctx context.Context, q adminapi.RevokeRequest) (adminapi.Re
 	}
 	res, err := a.revocations.Revoke(ctx, e)
 	a.record(audit.Event{Action: "revoke", Actor: "api", Outcome: outcome(err), Reason: q.Reason, Detail: e.Kind.String(), Client: q.Client, JTI: jti, Key: q.KID})
-	if err != nil {
-		return adminapi.Revoked{}, &admin.Error{Status: http.StatusServiceUnavailable, Message: "the revocation would not outlive a restart of this node: " + err.Error()}
+	switch {
+	case err != nil && res.Applied == 0:
+		return adminapi.Revoked{}, &admin.Error{Status: http.StatusServiceUnavailable, Message: "nothing was revoked: " + err.Error()}
+	case err != nil:
+		return adminapi.Revoked{}, &admin.Error{Status: http.StatusServiceUnavailable, Message: fmt.Sprintf(
+			"refused from now on by %d of %d nodes, but this node would forget it at a restart, since its disk did not take it: %v; free some space and repeat it", res.Applied, res.Live, err)}
 	}
 	return adminapi.Revoked{Kind: e.Kind.String(), Local: res.Local, Shared: res.Shared, Applied: res.Applied, Live: res.Live}, nil
 }

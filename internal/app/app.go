@@ -13,6 +13,7 @@ import (
 
 	"go.etcd.io/bbolt"
 
+	"gatehouse/internal/adminapi"
 	"gatehouse/internal/audit"
 	"gatehouse/internal/config"
 	"gatehouse/internal/exchange"
@@ -47,6 +48,7 @@ type Options struct {
 // App is one running gatehouse. Make it with New, run it with Run, then Close it.
 type App struct {
 	opts    Options
+	started time.Time
 	log     *slog.Logger
 	metrics *metrics.Metrics
 
@@ -54,6 +56,7 @@ type App struct {
 	redis       *redisx.Client // nil: embedded
 	audit       *audit.Log     // nil: switched off
 	quotas      *quotaLog
+	recent      recent
 	revocations *revoke.Store
 	limiter     *ratelimit.Limiter
 	auth        *authentication
@@ -61,9 +64,10 @@ type App struct {
 
 	current  atomic.Pointer[snapshot]
 	read     atomic.Pointer[reading] // the last that was read of the files, also where it was refused
-	reload   sync.Mutex              // one reload at a time
-	draining atomic.Bool             // readiness fails
-	ending   atomic.Bool             // nothing is accepted, and connections end with their next response
+	lastLoad atomic.Pointer[adminapi.ReloadInfo]
+	reload   sync.Mutex  // one reload at a time
+	draining atomic.Bool // readiness fails
+	ending   atomic.Bool // nothing is accepted, and connections end with their next response
 
 	public, admin           net.Listener
 	publicServer, adminHTTP *http.Server
@@ -73,7 +77,7 @@ type App struct {
 
 // New loads the configuration, opens the state and both listeners, and is ready to Run. On an error nothing stays open.
 func New(ctx context.Context, o Options) (_ *App, err error) {
-	a := &App{opts: o, log: o.Log.Logger()}
+	a := &App{opts: o, log: o.Log.Logger(), started: time.Now()}
 	a.quotas = &quotaLog{log: a.log, at: map[string]time.Time{}}
 	defer func() {
 		if err != nil {
@@ -99,6 +103,7 @@ func New(ctx context.Context, o Options) (_ *App, err error) {
 		return nil, err
 	}
 	a.install(snap, "start")
+	a.lastLoad.Store(&adminapi.ReloadInfo{Result: "ok", Trigger: "start", At: snap.loaded.UTC()})
 	a.record(audit.Event{Action: "start", Outcome: "ok", Detail: "version " + o.Version + ", config " + short(cfg.Hash)})
 	return a, nil
 }

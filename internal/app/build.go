@@ -61,7 +61,8 @@ func (a *App) openState(ctx context.Context, cfg *config.Config) (err error) {
 			return err
 		}
 	}
-	a.revocations, err = revoke.Open(ctx, revoke.Options{DB: a.db, Redis: a.redis, Log: a.log, MaxStaleness: longestStaleness(cfg)})
+	a.revocations, err = revoke.Open(ctx, revoke.Options{DB: a.db, Redis: a.redis, Log: a.log, MaxStaleness: longestStaleness(cfg),
+		Name: a.nodeName(cfg), Version: a.opts.Version})
 	if err != nil {
 		return err
 	}
@@ -119,7 +120,7 @@ func (a *App) build(ctx context.Context, cfg *config.Config, prev *snapshot) (_ 
 	o := proxy.Options{
 		Routes: routes, Documents: documents, Own: endpoint.Endpoints(), PublicURL: cfg.Server.PublicURL,
 		Verifier: verifier, Revocations: revocations{a.revocations}, Clients: clientStates{registry}, Limiter: a.limiter, ClientLimits: clientLimits(cfg),
-		Sinks:          append([]exchange.Sink{a.metrics, exchange.AccessLog{Log: a.log}, a.quotas, a.audit}, a.opts.Sinks...),
+		Sinks:          append([]exchange.Sink{a.metrics, exchange.AccessLog{Log: a.log}, a.quotas, a.audit, &a.recent}, a.opts.Sinks...),
 		TrustedProxies: cfg.Server.TrustedProxies, IdleTimeout: cfg.Server.IdleTimeout, Draining: a.ending.Load, Log: a.log, Now: time.Now,
 	}
 	if prev != nil {

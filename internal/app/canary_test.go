@@ -29,6 +29,8 @@ type leaky struct {
 func (l *leaky) heard(what string, a answer) {
 	l.t.Helper()
 	l.Check(l.t, what, fmt.Sprintf("%d %v %s", a.status, a.header, a.body))
+	_, status := l.n.adminBody("GET", "/api/v1/status") // holds the last few denials
+	l.Check(l.t, "the status after "+what, status)
 }
 
 // ask sends a request with a body and header pairs to one of our listeners.

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"gatehouse/internal/admin"
+	"gatehouse/internal/adminapi"
 	"gatehouse/internal/config"
 	"gatehouse/internal/exchange"
 	"gatehouse/internal/keyring"
@@ -30,6 +31,7 @@ func (a *App) Reload(trigger string) (summary string, err error) {
 		a.log.Error("reload refused, still serving the old configuration", "trigger", trigger, "config", short(old.cfg.Hash),
 			"loaded", old.loaded.UTC().Format(time.RFC3339), "errors", strings.Split(err.Error(), "\n"))
 		a.recordReload(trigger, "", err)
+		a.lastLoad.Store(&adminapi.ReloadInfo{Result: "refused", Trigger: trigger, At: time.Now().UTC(), Errors: problems(err)})
 		return "", err
 	}
 	summary = diff(old.cfg, next.cfg)
@@ -39,6 +41,7 @@ func (a *App) Reload(trigger string) (summary string, err error) {
 	old.retire()
 	a.log.Info("configuration reloaded", "trigger", trigger, "config", short(next.cfg.Hash), "changes", summary)
 	a.recordReload(trigger, summary, nil)
+	a.lastLoad.Store(&adminapi.ReloadInfo{Result: "ok", Trigger: trigger, At: next.loaded.UTC(), Changes: summary})
 	return summary, nil
 }
 
@@ -129,12 +132,13 @@ func (a *App) adminServer(cfg *config.Config) *http.Server {
 				return admin.Access{Token: c.Token, Hosts: c.Hosts}
 			},
 			Ready:   a.Ready,
+			Status:  a.status,
 			Keys:    a.listKeys,
 			Rotate:  a.rotateKeys,
 			Revoke:  a.revoke,
 			Metrics: a.metrics.Handler(),
 			Pprof:   cfg.Admin.Pprof,
-			Reload: func() (string, []admin.Problem) {
+			Reload: func() (string, []adminapi.Problem) {
 				summary, err := a.Reload("api")
 				return summary, problems(err)
 			},
@@ -145,17 +149,17 @@ func (a *App) adminServer(cfg *config.Config) *http.Server {
 }
 
 // problems are an error in the form of the admin API: with positions where it has them.
-func problems(err error) []admin.Problem {
+func problems(err error) []adminapi.Problem {
 	if err == nil {
 		return nil
 	}
 	var list config.Errors
 	if !errors.As(err, &list) {
-		return []admin.Problem{{Message: err.Error()}}
+		return []adminapi.Problem{{Message: err.Error()}}
 	}
-	var out []admin.Problem
+	var out []adminapi.Problem
 	for _, p := range list {
-		out = append(out, admin.Problem{File: p.File, Line: p.Line, Col: p.Col, Message: p.Message})
+		out = append(out, adminapi.Problem{File: p.File, Line: p.Line, Col: p.Col, Message: p.Message})
 	}
 	return out
 }
