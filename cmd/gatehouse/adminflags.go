@@ -15,19 +15,27 @@ import (
 )
 
 // adminFlags are those of the commands that ask a running gatehouse.
-type adminFlags struct{ address, tokenFile, output string }
+type adminFlags struct {
+	address, tokenFile, output string
+	yaml                       bool // the command also has -o yaml
+}
 
 func (f *adminFlags) register(cmd *cobra.Command) {
 	fl := cmd.Flags()
 	fl.StringVar(&f.address, "admin", "", "address of the admin listener, host:port or unix:/path (GATEHOUSE_ADMIN; else admin.listen of the configuration)")
 	fl.StringVar(&f.tokenFile, "admin-token-file", "", "file that holds the admin token (else GATEHOUSE_ADMIN_TOKEN, the token itself; else admin.token_file of the configuration)")
 	outputFlag(cmd, &f.output)
+	if f.yaml {
+		fl.Lookup("output").Usage = "table, json or yaml"
+	}
 }
 
 // client finds the listener and its token: by flag, else by environment, else as the configuration says.
 func (f *adminFlags) client(cmd *cobra.Command) (*adminclient.Client, error) {
-	if err := checkOutput(cmd, f.output); err != nil {
-		return nil, err
+	if !f.yaml || f.output != "yaml" {
+		if err := checkOutput(cmd, f.output); err != nil {
+			return nil, err
+		}
 	}
 	address, token := f.address, secret.Hide(os.Getenv("GATEHOUSE_ADMIN_TOKEN"))
 	if address == "" {
@@ -61,7 +69,7 @@ func told(err error) error {
 	var refused *adminclient.Error
 	switch {
 	case errors.Is(err, adminclient.ErrUnreachable):
-		return &codedError{exitUnreachable, fmt.Errorf("%w\nis it running? start it with: gatehouse run", err)}
+		return &codedError{exitUnreachable, fmt.Errorf("%w\nis gatehouse running? start it with: gatehouse run; or name another address with --admin", err)}
 	case errors.As(err, &refused) && refused.Status == 401:
 		return fmt.Errorf("%w\nname the file with --admin-token-file", err)
 	}

@@ -77,7 +77,7 @@ func TestKeysAndRevoke(t *testing.T) {
 		t.Errorf("revoke without --yes: %d %s", r.code, r.stderr)
 	}
 	token := strings.TrimSpace(ok("", "token", "get"))
-	if out := ok(token+"\n", "revoke", "-", "--reason", "a test"); out != "revoked the token: refused by 1 of 1 nodes\n" {
+	if out := ok(token+"\n", "revoke", "-", "--reason", "a test"); out != "revoked the token: refused by 1 of 1 nodes, on the disk of this node\n" {
 		t.Errorf("revoke: %q", out)
 	}
 	ok("", "revoke", token)

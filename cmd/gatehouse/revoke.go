@@ -103,14 +103,21 @@ func readRevocation(cmd *cobra.Command, args []string, expires string, q *admina
 	return nil
 }
 
-// revokedLine says what is true of the revocation now.
+// revokedLine says what is true of the revocation now, and what is still to come.
 func revokedLine(q adminapi.RevokeRequest, r adminapi.Revoked) string {
 	what := map[string]string{"token": "the token", "client": "every token of client " + q.Client, "key": "every token of key " + q.KID, "all": "every token"}[r.Kind]
-	line := fmt.Sprintf("revoked %s: refused by %d of %d nodes", what, r.Applied, r.Live)
-	if r.Live > 1 && !r.Shared {
-		line += "; the others follow once Redis is back"
-	} else if r.Applied < r.Live {
-		line += "; the others follow within a second"
+	kept := "on the disk of this node"
+	if r.Shared {
+		kept += " and in Redis"
+	}
+	line := fmt.Sprintf("revoked %s: refused by %d of %d nodes, %s", what, r.Applied, r.Live, kept)
+	switch left := r.Live - r.Applied; {
+	case left > 0 && !r.Shared:
+		line += "; Redis is away: the others follow once it is back"
+	case left == 1:
+		line += "; 1 more within a second, or once it reaches Redis"
+	case left > 1:
+		line += fmt.Sprintf("; %d more within a second, or once they reach Redis", left)
 	}
 	return line
 }

@@ -23,7 +23,7 @@ const (
 )
 
 // ErrUnreachable is the error where nobody answers at the address.
-var ErrUnreachable = errors.New("the admin listener can't be reached")
+var ErrUnreachable = errors.New("cannot reach the admin listener")
 
 // Error is an answer that says that something is wrong. Its text is the server's.
 type Error struct {
@@ -103,12 +103,12 @@ func (c *Client) do(ctx context.Context, method, path string, body []byte, out a
 	}
 	res, err := c.http.Do(req)
 	if err != nil {
-		return fmt.Errorf("%w: %s: %w", ErrUnreachable, c.address, unwrapURL(err))
+		return fmt.Errorf("%w at %s: %w", ErrUnreachable, c.shown(), unwrapURL(err))
 	}
 	defer res.Body.Close()
 	answer, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer))
 	if err != nil {
-		return fmt.Errorf("%w: %s: %w", ErrUnreachable, c.address, err)
+		return fmt.Errorf("%w at %s: %w", ErrUnreachable, c.shown(), err)
 	}
 	if res.StatusCode != http.StatusOK {
 		return refused(res.StatusCode, answer)
@@ -117,6 +117,14 @@ func (c *Client) do(ctx context.Context, method, path string, body []byte, out a
 		return fmt.Errorf("%s answered with something else than a gatehouse does: is it the address of admin.listen?", c.address)
 	}
 	return nil
+}
+
+// shown is the address that is dialled, as a person would paste it.
+func (c *Client) shown() string {
+	if strings.HasPrefix(c.address, "unix:") {
+		return c.address
+	}
+	return "http://" + dialable(c.address)
 }
 
 // unwrapURL is err without the URL, which is not the one that was dialled.
