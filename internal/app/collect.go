@@ -21,6 +21,7 @@ var (
 	staleness   = describe("revocation_staleness_seconds", "Time since this node last heard of the fleet's revocations; 0 when embedded.")
 	fleet       = describe("fleet_nodes", "Nodes that share this Redis, as this one sees it; 1 when embedded.")
 	outbox      = describe("revocation_outbox_entries", "Revocations journalled here that Redis has not acknowledged yet.")
+	journalErrs = describe("revocation_journal_errors_total", "Revocations that the disk did not take at first; those asked of this node were answered 503, and count all the same.")
 	limitKeys   = describe("rate_limit_keys", "Rate limit buckets in the memory of this node.")
 	limitShared = describe("rate_limit_overflow_total", "Charges that went to a common bucket since there were too many keys.")
 	keyState    = describe("signing_key_state", "The signing keys; always 1.", "kid", "alg", "state")
@@ -59,7 +60,7 @@ func collectors(a *App) []prometheus.Collector { return []prometheus.Collector{s
 
 // Describe implements prometheus.Collector.
 func (s stats) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{draining, ready, revoked, staleness, fleet, outbox, limitKeys, limitShared, keyState, keyCreated, keyExpiry, keyTurns, keyFailures, keyBroken, auditLines, auditLost, auditFails, auditDown, tunnels, certExpiry, logDropped,
+	for _, d := range []*prometheus.Desc{draining, ready, revoked, staleness, fleet, outbox, journalErrs, limitKeys, limitShared, keyState, keyCreated, keyExpiry, keyTurns, keyFailures, keyBroken, auditLines, auditLost, auditFails, auditDown, tunnels, certExpiry, logDropped,
 		poolWaiting, poolRunning, poolTotal, keySets, keySetAge, keySetLeft, keyFetches, assertions, replayed, lockoutKeys, issuerAge, issuerReady, issuerFetches} {
 		ch <- d
 	}
@@ -87,6 +88,7 @@ func (s stats) Collect(ch chan<- prometheus.Metric) {
 	gauge(revoked, float64(r.Tokens), "token")
 	gauge(revoked, float64(r.Rules), "rule")
 	gauge(outbox, float64(r.Outbox))
+	counter(journalErrs, r.JournalErrors)
 	l := s.a.limiter.Stats()
 	gauge(limitKeys, float64(l.Keys))
 	counter(limitShared, l.Overflowed)

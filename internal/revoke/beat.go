@@ -3,6 +3,7 @@ package revoke
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"strconv"
 	"strings"
@@ -22,7 +23,7 @@ var errAnswer = errors.New("redis answered a script with something else than it 
 // beats sends the heartbeat until ctx ends: at its pace, when there is news of what this node has applied, and faster
 // while it fails.
 func (f *Feed) beats(ctx context.Context) {
-	trouble := trouble{log: f.log, what: "heartbeat to redis"}
+	redis, disk := trouble{log: f.log, what: "heartbeat to redis"}, trouble{log: f.log, what: "bookkeeping of revocations on the disk"}
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
@@ -37,11 +38,11 @@ func (f *Feed) beats(ctx context.Context) {
 		if err == nil {
 			err = f.flush(ctx)
 		}
-		trouble.note(ctx, err)
+		redis.note(ctx, err)
 		if err != nil {
 			wait /= 4
 		}
-		f.persist()
+		disk.note(ctx, errors.Join(f.unqueue(), f.persist()))
 		timer.Reset(wait)
 	}
 }
@@ -88,27 +89,29 @@ func parseBeat(answer []any) (now time.Time, head streamID, live int64, err erro
 }
 
 // persist writes when the node was last in sync, now and then: a restarted node thinks itself at most that much staler.
-func (f *Feed) persist() {
+func (f *Feed) persist() error {
 	last := time.Duration(min(f.beatAt.Load(), f.readAt.Load()))
 	if last < 0 || f.persisted >= 0 && last-f.persisted < f.pace.persist {
-		return
+		return nil
 	}
-	f.save(last)
+	return f.save(last)
 }
 
-func (f *Feed) save(last time.Duration) {
+func (f *Feed) save(last time.Duration) error {
 	at := f.clock.local().Add(last - f.clock.elapsed())
 	if err := f.journal.putSync(synced{at, time.Duration(f.clock.offset.Load()), f.live.Load()}); err != nil {
-		f.log.Error("time of the last sync not kept", "err", err)
-		return
+		return fmt.Errorf("time of the last sync not kept: %w", err)
 	}
 	f.persisted = last
+	return nil
 }
 
 // leave tells the fleet that this node is gone, so that nobody waits for it. The feed's goroutines have ended.
 func (f *Feed) leave() {
 	if last := time.Duration(min(f.beatAt.Load(), f.readAt.Load())); last >= 0 {
-		f.save(last)
+		if err := f.save(last); err != nil {
+			f.log.Error("this node will take itself for more stale than it is", "err", err)
+		}
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), callLimit)
 	defer cancel()

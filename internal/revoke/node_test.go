@@ -23,6 +23,7 @@ var quick = pace{
 	persist: 0,
 	confirm: 10 * time.Second,
 	sweep:   50 * time.Millisecond,
+	settle:  20 * time.Millisecond,
 }
 
 // engine is where a node of a test keeps its revocations.

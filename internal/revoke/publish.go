@@ -50,7 +50,7 @@ func parsePublished(answer []any) (head streamID, refused []int, err error) {
 	return head, refused, nil
 }
 
-// flush publishes what waits in the outbox, and then tells the journal what Redis has acknowledged.
+// flush publishes what waits in the outbox.
 func (f *Feed) flush(ctx context.Context) error {
 	waiting := f.outbox.waiting()
 	for len(waiting) > 0 {
@@ -62,6 +62,11 @@ func (f *Feed) flush(ctx context.Context) error {
 		}
 		f.outbox.acknowledge(batch, refused)
 	}
+	return nil
+}
+
+// unqueue tells the journal what Redis has acknowledged.
+func (f *Feed) unqueue() error {
 	done := f.outbox.acknowledged()
 	if len(done) == 0 {
 		return nil

@@ -41,6 +41,7 @@ type pace struct {
 	persist time.Duration // between writes of the time of the last sync
 	confirm time.Duration // the longest wait for other nodes to apply a revocation
 	sweep   time.Duration // between removals of what has expired
+	settle  time.Duration // between attempts to write what the disk did not take
 }
 
 var usualPace = pace{
@@ -50,6 +51,7 @@ var usualPace = pace{
 	persist: 10 * time.Second,
 	confirm: 300 * time.Millisecond,
 	sweep:   10 * time.Minute,
+	settle:  time.Second,
 }
 
 // Store knows what is revoked, here and in the fleet. Safe for concurrent use.
@@ -123,6 +125,7 @@ func (s *Store) start() {
 	ctx, cancel := context.WithCancel(context.Background())
 	s.cancel = cancel
 	s.work.Go(func() { s.sweeps(ctx) })
+	s.work.Go(func() { s.settles(ctx) })
 	if s.feed != nil {
 		s.work.Go(func() { s.feed.read(ctx) })
 		s.work.Go(func() { s.feed.beats(ctx) })
@@ -211,6 +214,14 @@ func (s *Store) Stats() Stats {
 		out.Reconciled, out.Ignored, out.Unreadable = f.reconciled.Load(), f.ignored.Load(), f.unreadable.Load()
 	}
 	return out
+}
+
+// settles writes what the disk did not take, once it takes it, until ctx ends.
+func (s *Store) settles(ctx context.Context) {
+	trouble := trouble{log: s.log, what: "journal of revocations"}
+	for pause(ctx, s.pace.settle) {
+		trouble.note(ctx, s.journal.settle(s.clock.local().Unix()))
+	}
 }
 
 // sweeps removes what has expired, at once and then at its pace, until ctx ends.

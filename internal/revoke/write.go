@@ -46,6 +46,7 @@ func (s *Store) Revoke(ctx context.Context, e Entry) (Result, error) {
 	res.Local = err == nil
 	if err != nil {
 		s.failed.Add(1)
+		s.log.Error("revocation not on the disk: it counts, but this node would forget it at a restart", "kind", e.Kind.String(), "err", err)
 	}
 	return res, err
 }
