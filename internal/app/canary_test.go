@@ -254,13 +254,14 @@ func TestConfigurationPrintsNoSecret(t *testing.T) {
 	s.file("admin.token", n.Plant("the admin token", rand.Text()))
 	s.file("redis.password", n.Plant("the password of Redis", rand.Text()))
 	text := strings.Replace(s.read("config.yaml"), "  listen: 127.0.0.1:1\n", "  listen: 127.0.0.1:1\n  token_file: admin.token\n", 1)
-	text = strings.Replace(text, "  dir: state\n", "  dir: state\n  redis: {addrs: [\"127.0.0.1:1\"], password_file: redis.password}\n", 1)
+	s.file("sentinel.password", n.Plant("the password of the Sentinels", rand.Text()))
+	text = strings.Replace(text, "  dir: state\n", "  dir: state\n  redis: {mode: sentinel, master_name: m, addrs: [\"127.0.0.1:1\"], password_file: redis.password, sentinel_password_file: sentinel.password}\n", 1)
 	s.file("config.yaml", text)
 	cfg, err := s.load()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if cfg.Admin.Token.Empty() || cfg.State.Redis.Password.Empty() {
+	if cfg.Admin.Token.Empty() || cfg.State.Redis.Password.Empty() || cfg.State.Redis.SentinelPassword.Empty() {
 		t.Fatal("the secrets were not read")
 	}
 	n.CheckValue(t, "the configuration", *cfg)

@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/redis/go-redis/v9"
 )
 
 func TestSentinel(t *testing.T) {
@@ -60,7 +62,9 @@ func TestAnnounce(t *testing.T) {
 	s.Failover()
 
 	c := StartCluster(t, ClusterOptions{Replicas: 1, Announce: announce})
-	parts, err := c.Servers()[0].Client().ClusterSlots(t.Context()).Result()
+	slots := redis.NewClusterSlotsCmd(t.Context(), "cluster", "slots")
+	_ = c.Servers()[0].Client().Process(t.Context(), slots)
+	parts, err := slots.Result()
 	if err != nil {
 		t.Fatal(err)
 	}

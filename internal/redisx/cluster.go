@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"slices"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -170,7 +168,9 @@ func (k *cluster) candidates() []*server {
 func (k *cluster) ask(ctx context.Context, s *server) (*topology, error) {
 	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
 	defer cancel()
-	parts, err := s.cmd.ClusterSlots(ctx).Result()
+	cmd := redis.NewClusterSlotsCmd(ctx, "cluster", "slots") // which every version knows
+	_ = s.cmd.Process(ctx, cmd)
+	parts, err := cmd.Result()
 	if redis.HasErrorPrefix(err, "This instance has cluster support disabled") {
 		return nil, errors.New("it is no part of a cluster: write state.redis.mode: standalone")
 	}
@@ -178,45 +178,6 @@ func (k *cluster) ask(ctx context.Context, s *server) (*topology, error) {
 		return nil, err
 	}
 	return k.draw(parts, s.addr)
-}
-
-// draw makes a topology of what the node at from said.
-func (k *cluster) draw(parts []redis.ClusterSlot, from string) (*topology, error) {
-	top := &topology{slots: make([]uint8, slots), nowhere: k.nowhere, known: true}
-	for _, p := range parts {
-		if len(p.Nodes) == 0 || p.Start < 0 || p.End >= slots {
-			continue
-		}
-		s := k.at(complete(p.Nodes[0].Addr, from)) // the master stands first
-		i := slices.Index(top.masters, s)
-		if i < 0 {
-			i = len(top.masters)
-			top.masters = append(top.masters, s)
-		}
-		if i >= maxMasters {
-			return nil, fmt.Errorf("the cluster has more than %d masters", maxMasters)
-		}
-		for slot := p.Start; slot <= p.End; slot++ {
-			top.slots[slot] = uint8(i + 1)
-		}
-	}
-	if len(top.masters) == 0 {
-		return nil, errors.New("it knows of no master")
-	}
-	return top, nil
-}
-
-// complete is an address with the host of the node that told it where it has none, as the protocol wants.
-func complete(addr, from string) string {
-	host, port, err := net.SplitHostPort(addr)
-	if err != nil || host != "" && host != "?" {
-		return addr
-	}
-	host, _, err = net.SplitHostPort(from)
-	if err != nil {
-		return addr
-	}
-	return net.JoinHostPort(host, port)
 }
 
 // install makes top the topology, with a heartbeat for each of its masters.
@@ -233,23 +194,6 @@ func (k *cluster) install(top *topology) {
 		if !slices.Contains(top.masters, s) {
 			s.beat.stop()
 			k.c.log.Info("a server is no longer a master of the redis cluster", "server", s.addr)
-		}
-	}
-}
-
-// giveBeatKeys gives each master a key to write, prefix:{n}:beat with the least n that makes it one of its own.
-func giveBeatKeys(prefix string, top *topology) {
-	var lacking []*server
-	for _, s := range top.masters {
-		if key := *s.beatKey.Load(); key == "" || top.owner(key) != s {
-			lacking = append(lacking, s)
-		}
-	}
-	for n := 0; len(lacking) > 0 && n < 100*slots; n++ {
-		key := prefix + ":{" + strconv.Itoa(n) + "}:beat"
-		if i := slices.Index(lacking, top.owner(key)); i >= 0 {
-			lacking[i].beatKey.Store(&key)
-			lacking = slices.Delete(lacking, i, i+1)
 		}
 	}
 }

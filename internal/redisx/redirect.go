@@ -19,7 +19,7 @@ func (c *Client) redirect(from *server, err error) (to *server, asking, ok bool)
 		return nil, false, false
 	}
 	to = c.cluster.at(complete(addr, from.addr))
-	return to, asking, to != c.none()
+	return to, asking, to != c.cluster.nowhere
 }
 
 // stays marks the context of a command that is for one server and no other.

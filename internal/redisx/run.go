@@ -111,7 +111,7 @@ func join(legs []leg, l leg, at int) []leg {
 // runOn runs calls for the keys of one master.
 func (c *Client) runOn(ctx context.Context, on *server, s *Script, calls []Call) []*redis.Cmd {
 	switch {
-	case on == c.none():
+	case c.cluster != nil && on == c.cluster.nowhere:
 		return refuse(ctx, len(calls), c.cluster.why())
 	case on.breaker.isOpen():
 		return refuse(ctx, len(calls), ErrOpen)
@@ -125,6 +125,10 @@ func (c *Client) runOn(ctx context.Context, on *server, s *Script, calls []Call)
 	for range maxLegs {
 		var next []leg
 		for _, l := range legs {
+			if l.to.breaker.isOpen() { // of a server that another one named
+				l.fail(results, ErrOpen)
+				continue
+			}
 			l.send(ctx, s, calls, results)
 			next = c.onward(next, l, results)
 		}
@@ -148,9 +152,7 @@ func refuse(ctx context.Context, n int, err error) []*redis.Cmd {
 func (l *leg) send(ctx context.Context, s *Script, calls []Call, results []*redis.Cmd) {
 	if l.load {
 		if err := l.to.cmd.ScriptLoad(ctx, s.source).Err(); err != nil {
-			for _, i := range l.at {
-				results[i].SetErr(err)
-			}
+			l.fail(results, err)
 			return
 		}
 	}
@@ -168,6 +170,12 @@ func (l *leg) send(ctx context.Context, s *Script, calls []Call, results []*redi
 	}
 	if _, err := pipe.Exec(ctx); err != nil {
 		l.unanswered(results, err)
+	}
+}
+
+func (l *leg) fail(results []*redis.Cmd, err error) {
+	for _, i := range l.at {
+		results[i].SetErr(err)
 	}
 }
 

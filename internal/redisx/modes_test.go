@@ -134,6 +134,32 @@ func TestAWrongPassword(t *testing.T) {
 	}
 }
 
+// TestCloseInEachMode leaves no connection and no goroutine that would make one.
+func TestCloseInEachMode(t *testing.T) {
+	t.Parallel()
+	for _, k := range kinds {
+		t.Run(k.name, func(t *testing.T) {
+			t.Parallel()
+			o := k.start(t, nil, nil)
+			o.Prefix = "gh"
+			c := Open(o)
+			eventually(t, "a master takes writes", func() bool { return c.Stats().Up })
+			if err := c.Close(); err != nil {
+				t.Error(err)
+			}
+			if n := c.Stats().Conns; n != 0 {
+				t.Errorf("%d connections after Close", n)
+			}
+			if k, ok := c.pilot.(*sentinels); ok && k.conns.count() != 0 {
+				t.Errorf("%d connections to Sentinels after Close", k.conns.count())
+			}
+			if err := c.Run(t.Context(), incr, []string{"k"}).Err(); err == nil {
+				t.Error("Run after Close gave no error")
+			}
+		})
+	}
+}
+
 // TestAPasswordThatIsChanged changes it under a gateway that has been well: its connections go on, new ones are refused.
 func TestAPasswordThatIsChanged(t *testing.T) {
 	t.Parallel()
