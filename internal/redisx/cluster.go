@@ -186,13 +186,13 @@ func (k *cluster) install(top *topology) {
 	old := k.c.top.Swap(top)
 	for _, s := range top.masters {
 		if !slices.Contains(old.masters, s) {
-			s.breaker.close()
 			s.beat.start(k.c, s)
 		}
 	}
 	for _, s := range old.masters {
 		if !slices.Contains(top.masters, s) {
 			s.beat.stop()
+			s.breaker.close() // nothing else would, and others may still name it
 			k.c.log.Info("a server is no longer a master of the redis cluster", "server", s.addr)
 		}
 	}

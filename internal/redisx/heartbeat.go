@@ -18,7 +18,8 @@ const (
 // heartbeat finds out by itself whether a master takes writes, once a second, and four times a second while it does not.
 type heartbeat struct {
 	up     atomic.Bool
-	told   bool // whether the log was told that it is down
+	runs   atomic.Bool // between start and stop
+	told   bool        // whether the log was told that it is down
 	cancel context.CancelFunc
 	done   sync.WaitGroup
 }
@@ -26,6 +27,8 @@ type heartbeat struct {
 func (h *heartbeat) start(c *Client, s *server) {
 	ctx, cancel := context.WithCancel(context.WithValue(context.Background(), stays{}, true))
 	h.cancel = cancel
+	s.breaker.close()
+	h.runs.Store(true)
 	h.done.Go(func() { h.run(ctx, c, s) })
 }
 
@@ -34,6 +37,7 @@ func (h *heartbeat) stop() {
 	if h.cancel == nil {
 		return
 	}
+	h.runs.Store(false)
 	h.cancel()
 	h.done.Wait()
 	h.up.Store(false)

@@ -402,7 +402,7 @@ func BenchmarkRun(b *testing.B) {
 func BenchmarkRunOpen(b *testing.B) {
 	c := Open(Options{Addrs: []string{"127.0.0.1:1"}, Prefix: "gh"})
 	defer c.Close()
-	c.top.Load().one.breaker.open.Store(true)
+	c.top.Load().one.breaker.open.Store(true) // and stays so: nobody answers the heartbeat
 	b.ReportAllocs()
 	for b.Loop() {
 		if err := c.Run(b.Context(), write, nil).Err(); err != ErrOpen {

@@ -125,8 +125,8 @@ func (c *Client) runOn(ctx context.Context, on *server, s *Script, calls []Call)
 	for range maxLegs {
 		var next []leg
 		for _, l := range legs {
-			if l.to.breaker.isOpen() { // of a server that another one named
-				l.fail(results, ErrOpen)
+			if l.to.breaker.isOpen() { // since a moment, or of a server that another one named
+				l.fail(ctx, results, ErrOpen)
 				continue
 			}
 			l.send(ctx, s, calls, results)
@@ -152,7 +152,7 @@ func refuse(ctx context.Context, n int, err error) []*redis.Cmd {
 func (l *leg) send(ctx context.Context, s *Script, calls []Call, results []*redis.Cmd) {
 	if l.load {
 		if err := l.to.cmd.ScriptLoad(ctx, s.source).Err(); err != nil {
-			l.fail(results, err)
+			l.fail(ctx, results, err)
 			return
 		}
 	}
@@ -173,8 +173,11 @@ func (l *leg) send(ctx context.Context, s *Script, calls []Call, results []*redi
 	}
 }
 
-func (l *leg) fail(results []*redis.Cmd, err error) {
+func (l *leg) fail(ctx context.Context, results []*redis.Cmd, err error) {
 	for _, i := range l.at {
+		if results[i] == nil {
+			results[i] = redis.NewCmd(ctx)
+		}
 		results[i].SetErr(err)
 	}
 }
@@ -211,6 +214,8 @@ func (c *Client) onward(legs []leg, l leg, results []*redis.Cmd) []leg {
 		}
 		failed = failed || feeds(err)
 	}
-	l.to.breaker.report(time.Now(), failed)
+	if l.to.beat.runs.Load() { // else nothing would close the breaker again
+		l.to.breaker.report(time.Now(), failed)
+	}
 	return legs
 }
