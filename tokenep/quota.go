@@ -28,7 +28,7 @@ var levels = [...]int{60, 80, 100}
 
 // charge takes one token from the client's quotas. It comes after everything else that could refuse, so that a refused
 // request costs nothing; where an enforced quota has nothing left, none is charged. The quotas that are only observed are
-// charged each by itself.
+// charged each by itself. All are exact: what is used up decides which request is the one to tell of it.
 func (s *Server) charge(r *http.Request, client *Client, h http.Header, rec *exchange.Record) *refusal {
 	if len(client.Quotas) == 0 {
 		return nil
@@ -43,7 +43,7 @@ func (s *Server) charge(r *http.Request, client *Client, h http.Header, rec *exc
 		}
 	}
 	take := func(policies []*ratelimit.Policy, mode string) ratelimit.Decision {
-		d := s.o.Quotas.Check(r.Context(), []ratelimit.Charge{{Subject: subject, Policies: policies}}, 1)
+		d := s.o.Quotas.Check(r.Context(), []ratelimit.Charge{{Subject: subject, Policies: policies, Exact: true}}, 1)
 		q := usage(d, mode)
 		rec.Own.Quotas = append(rec.Own.Quotas, q)
 		for _, percent := range q.Reached {

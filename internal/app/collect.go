@@ -24,6 +24,15 @@ var (
 	journalErrs = describe("revocation_journal_errors_total", "Revocations that the disk did not take at first; those asked of this node were answered 503, and count all the same.")
 	limitKeys   = describe("rate_limit_keys", "Rate limit buckets in the memory of this node.")
 	limitShared = describe("rate_limit_overflow_total", "Charges that went to a common bucket since there were too many keys.")
+	limitKnown  = describe("rate_limit_known", "Subjects of which this node knows what Redis said last.")
+	limitAlone  = describe("rate_limit_unknown_total", "Checks that went to Redis by themselves since too many subjects were known.")
+	limitTrips  = describe("rate_limit_round_trips_total", "Round trips to Redis for rate limits.")
+	limitCalls  = describe("rate_limit_calls_total", "Calls of the rate limit script in those round trips.")
+	limitMerged = describe("rate_limit_merged_total", "Checks that shared the call of another.")
+	limitCrowd  = describe("rate_limit_crowded_total", "Checks that did without Redis since too many waited for it.")
+	limitHeld   = describe("rate_limit_leased_permits", "Permits that this node has taken from Redis in advance and not spent.")
+	limitLeased = describe("rate_limit_permits_leased_total", "Permits that this node took from Redis in advance.")
+	limitLost   = describe("rate_limit_permits_lost_total", "Permits that expired before they were spent.")
 	keyState    = describe("signing_key_state", "The signing keys; always 1.", "kid", "alg", "state")
 	auditLines  = describe("audit_lines_total", "Lines taken into the audit trail.")
 	auditLost   = describe("audit_lines_lost_total", "Lines of the audit trail given up since the disk took none; the trail says how many.")
@@ -65,7 +74,8 @@ func (s stats) Describe(ch chan<- *prometheus.Desc) {
 		ch <- d
 	}
 	if s.a.redis != nil {
-		for _, d := range []*prometheus.Desc{redisUp, redisOpen, shardUp, shardOpen, redisErrors, redisPool} {
+		for _, d := range []*prometheus.Desc{redisUp, redisOpen, shardUp, shardOpen, redisErrors, redisPool,
+			limitKnown, limitAlone, limitTrips, limitCalls, limitMerged, limitCrowd, limitHeld, limitLeased, limitLost} {
 			ch <- d
 		}
 	}
@@ -133,6 +143,12 @@ func (s stats) Collect(ch chan<- prometheus.Metric) {
 	idle := d.Cmd.IdleConns + d.Stream.IdleConns
 	gauge(redisPool, float64(idle), "idle")
 	gauge(redisPool, float64(d.Cmd.TotalConns+d.Stream.TotalConns-idle), "used")
+	gauge(limitKnown, float64(l.Known))
+	gauge(limitHeld, float64(l.Held))
+	for desc, n := range map[*prometheus.Desc]int64{limitAlone: l.Unknown, limitTrips: l.RoundTrips, limitCalls: l.Calls,
+		limitMerged: l.Merged, limitCrowd: l.Crowded, limitLeased: l.Leased, limitLost: l.Lost} {
+		counter(desc, n)
+	}
 }
 
 // collectAuth is what authenticating clients says of itself.

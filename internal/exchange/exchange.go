@@ -46,7 +46,7 @@ type Record struct {
 	Own Own
 
 	Limit       string // the policy that decided
-	LimitSource string // memory, redis, local, open, closed; "" where no limit applied
+	LimitSource string // memory, redis, lease, remembered, local, open, closed; "" where no limit applied
 
 	BytesIn, BytesOut int64
 	Upstream          time.Duration // to the upstream's response headers; 0 where it was not asked

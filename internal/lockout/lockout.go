@@ -96,9 +96,10 @@ func (l *Lockout) failed(ctx context.Context, s ratelimit.Subject) time.Duration
 	return locked.RetryAfter
 }
 
-// take charges one bucket, of the fleet while Redis answers, else of this node.
+// take charges one bucket, of the fleet while Redis answers, else of this node. It is exact, since a lock that another node
+// has set a moment ago counts.
 func (s *Store) take(ctx context.Context, who ratelimit.Subject, policies []*ratelimit.Policy, cost int64) ratelimit.Decision {
-	charges := []ratelimit.Charge{{Subject: who, Policies: policies}}
+	charges := []ratelimit.Charge{{Subject: who, Policies: policies, Exact: true}}
 	if s.fleet != nil {
 		if d := s.fleet.Check(ctx, charges, cost); d.Source != ratelimit.FellOpen {
 			return d

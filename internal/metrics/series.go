@@ -85,7 +85,7 @@ func (m *Metrics) create(r Route, codes []string) {
 	m.upstream.WithLabelValues(r.API)
 	m.bodyIn.WithLabelValues(r.API)
 	m.bodyOut.WithLabelValues(r.API)
-	for _, source := range []string{"memory", "redis", "local", "open", "closed"} {
+	for _, source := range []string{"memory", "redis", "lease", "remembered", "local", "open", "closed"} {
 		m.limits.WithLabelValues(r.API, source, "allow")
 		m.limits.WithLabelValues(r.API, source, "deny")
 	}

@@ -28,27 +28,3 @@ func (l *Limiter) fallback(c *Charge, cost int64) Decision {
 	d.Source = FellLocal
 	return d
 }
-
-// Stats is how the limiter does, for metrics.
-type Stats struct {
-	// Keys is how many buckets this process holds.
-	Keys int
-	// Dropped counts buckets that were full again and were let go.
-	Dropped int64
-	// Overflowed counts charges that went to a bucket in common because MaxKeys was reached.
-	Overflowed int64
-	// Local, Open and Closed count decisions for one subject that were made without an answer from Redis.
-	Local, Open, Closed int64
-}
-
-// Stats returns the counters as they are now.
-func (l *Limiter) Stats() Stats {
-	return Stats{
-		Keys:       l.memory.keys(),
-		Dropped:    l.memory.dropped.Load(),
-		Overflowed: l.memory.shared.Load(),
-		Local:      l.fell[FellLocal].Load(),
-		Open:       l.fell[FellOpen].Load(),
-		Closed:     l.fell[FellShut].Load(),
-	}
-}

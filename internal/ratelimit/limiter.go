@@ -20,7 +20,8 @@ type Options struct {
 	Redis *redisx.Client
 	// Now is the clock of the buckets in memory; those in Redis run on Redis's. Nil means time.Now.
 	Now func() time.Time
-	// Nodes is how many nodes share the limits, asked while Redis does not answer. Nil, or less than 1, means one.
+	// Nodes is how many nodes share the limits: each leases no more than its part, and counts by it while Redis does not
+	// answer. Nil, or less than 1, means one.
 	Nodes func() int
 	// MaxKeys bounds the buckets in memory. Zero means a million.
 	MaxKeys int
@@ -49,27 +50,23 @@ func New(o Options) *Limiter {
 	}
 	l := &Limiter{memory: newMemory(o.MaxKeys), now: o.Now, nodes: o.Nodes}
 	if o.Redis != nil {
-		l.fleet = newFleet(o.Redis)
+		l.fleet = newFleet(o.Redis, o.Nodes)
 	}
 	return l
 }
 
 // Check charges cost, which is at least 0, to each charge in turn and stops at the first refusal, which gives nothing
-// back. It takes at most Redis's budget in all, and it is never an error: what a Redis that does not answer means, the
-// policies say. A caller that goes away has still been charged: ctx gives values, and no cancellation. Without charges
-// the request passes.
-func (l *Limiter) Check(ctx context.Context, charges []Charge, cost int64) Decision {
-	if l.fleet != nil && len(charges) > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), l.fleet.redis.Budget())
-		defer cancel()
-	}
+// back. It waits at most Redis's budget in all, and it is never an error: what a Redis that does not answer means, the
+// policies say. A caller that goes away has still been charged, so that the context ends nothing. Without charges the
+// request passes. The policies' slices must not change any more.
+func (l *Limiter) Check(_ context.Context, charges []Charge, cost int64) Decision {
+	var deadline int64
 	verdict := Decision{OK: true}
 	for i := range charges {
 		if len(charges[i].Policies) == 0 {
 			continue
 		}
-		d := l.take(ctx, &charges[i], cost)
+		d := l.take(&charges[i], cost, &deadline)
 		if !d.OK {
 			return d
 		}
@@ -81,7 +78,7 @@ func (l *Limiter) Check(ctx context.Context, charges []Charge, cost int64) Decis
 }
 
 // take charges one subject.
-func (l *Limiter) take(ctx context.Context, c *Charge, cost int64) Decision {
+func (l *Limiter) take(c *Charge, cost int64, deadline *int64) Decision {
 	for _, p := range c.Policies {
 		if !p.valid() || cost < 0 {
 			return Decision{Policy: p}
@@ -92,13 +89,11 @@ func (l *Limiter) take(ctx context.Context, c *Charge, cost int64) Decision {
 		d.Source = Memory
 		return d
 	}
-	d, err := l.fleet.take(ctx, &c.Subject, c.Policies, cost)
+	d, err := l.fleet.take(c, cost, deadline)
 	if err != nil {
 		d = l.fallback(c, cost)
 		l.fell[d.Source].Add(1)
-		return d
 	}
-	d.Source = Redis
 	return d
 }
 

@@ -5,6 +5,15 @@
 // The rule is a pure function, decide. Two engines apply it: one in memory, for a single node, and one in Redis, whose
 // script take.lua does the same arithmetic on Redis's clock, for a fleet. Where Redis does not answer within its budget,
 // each policy says what that means: count on this node, let pass, or refuse.
+//
+// # How a check travels to Redis
+//
+// As seldom as possible, and never later for it. A check that finds no call under way to its server is sent at once; those
+// that come while one is under way share the next round trip, and among them those of one subject, the same policies and the
+// same cost are one call of the script, which says how many of them pass: the first that came. A subject that is busy takes
+// permits in advance (see entry), and a refusal is remembered until it could be another answer. Charge.Exact does without
+// both. What a node lets pass beyond the fleet's count is nothing; what it may refuse beyond it is a lease that expired
+// unspent, and 5 ms after a refusal.
 package ratelimit
 
 import (
@@ -96,12 +105,14 @@ type Source uint8
 
 // The sources. None means that no limit applied.
 const (
-	None      Source = iota
-	Memory           // the buckets of this process, which are the only ones
-	Redis            // the fleet's buckets
-	FellLocal        // Redis did not answer: this node's share, in this process
-	FellOpen         // Redis did not answer: not counted, let pass
-	FellShut         // Redis did not answer: refused
+	None       Source = iota
+	Memory            // the buckets of this process, which are the only ones
+	Redis             // the fleet's buckets, which were asked
+	Lease             // a permit that was taken from the fleet's buckets beforehand
+	Remembered        // a refusal: the fleet's buckets, as they were when last asked, can't have room yet
+	FellLocal         // Redis did not answer: this node's share, in this process
+	FellOpen          // Redis did not answer: not counted, let pass
+	FellShut          // Redis did not answer: refused
 )
 
 // String is the source as a metric label; "" for None.
@@ -111,6 +122,10 @@ func (s Source) String() string {
 		return "memory"
 	case Redis:
 		return "redis"
+	case Lease:
+		return "lease"
+	case Remembered:
+		return "remembered"
 	case FellLocal:
 		return "local"
 	case FellOpen:

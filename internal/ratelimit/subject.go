@@ -40,6 +40,9 @@ type Subject struct {
 type Charge struct {
 	Subject  Subject
 	Policies []*Policy
+	// Exact has every check of a fleet ask Redis, so that what it says is left is what the fleet has left. In memory all
+	// checks are exact.
+	Exact bool
 }
 
 // digest tells subjects apart: each part is preceded by its length, so that no two subjects give the same bytes.
@@ -53,10 +56,9 @@ func (s *Subject) digest() [sha256.Size]byte {
 	return sha256.Sum256(b)
 }
 
-// tag is 22 characters of the digest, 132 bits, in base64url: no value of a caller's choosing appears in a key.
-func (s *Subject) tag() string {
-	sum := s.digest()
-	return base64.RawURLEncoding.EncodeToString(sum[:])[:22]
+// tag is 22 characters of a digest, 132 bits, in base64url: no value of a caller's choosing appears in a key.
+func tag(digest *[sha256.Size]byte) string {
+	return base64.RawURLEncoding.EncodeToString(digest[:])[:22]
 }
 
 // AddrSubject is the Value of an address: IPv4 as it is, also where it is mapped into IPv6, and IPv6 by its /64, which one

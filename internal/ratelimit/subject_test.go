@@ -35,7 +35,7 @@ func TestSubjectsNeverMeet(t *testing.T) {
 		{ByClient, "a:b", "c"}, {ByClient, "a", "b:c"}, {ByClient, "", "ab"}, {ByClient, "a", "b"}, {ByClient, "ab", ""},
 		{ByClient, "local", "}a{"}, {ByClient, "", ""}, {ByClient, "local", strings.Repeat("x", 1000)},
 	} {
-		tag := s.tag()
+		tag := tagOf(s)
 		if other, ok := seen[tag]; ok {
 			t.Errorf("%+v and %+v share the tag %s", s, other, tag)
 		}
