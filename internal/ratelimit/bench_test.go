@@ -1,12 +1,15 @@
 package ratelimit
 
 import (
+	"context"
 	"fmt"
-	"sync/atomic"
+	"math/rand/v2"
+	"syscall"
 	"testing"
 	"time"
 
 	"gatehouse/internal/redistest"
+	"gatehouse/internal/redisx"
 )
 
 func BenchmarkDecide(b *testing.B) {
@@ -19,40 +22,113 @@ func BenchmarkDecide(b *testing.B) {
 	}
 }
 
-func BenchmarkCheckMemory(b *testing.B) {
-	l := New(Options{})
-	p := &Policy{Name: "p", Requests: 1e6, Per: time.Second, Burst: 1e6}
-	charges := []Charge{{Subject: Subject{ByClient, "local", "billing-worker"}, Policies: []*Policy{p}}}
-	b.ReportAllocs()
-	for b.Loop() {
-		l.Check(b.Context(), charges, 1)
+// ample is never used up by a benchmark.
+var ample = &Policy{Name: "orders", Requests: 1e6, Per: time.Second, Burst: 1 << 30, OnError: Closed}
+
+// inFlight is how many requests are under way at once in BenchmarkCheck.
+const inFlight = 64
+
+// ways are how a check may travel. The first two are there to compare with.
+var ways = []struct {
+	name  string
+	check func(b *testing.B) func([]Charge) Decision
+}{
+	{"single", func(b *testing.B) func([]Charge) Decision {
+		c := dial(b, redistest.Start(b))
+		script := redisx.NewScript(takeSource)
+		return alone(c.Prefix(), func(call redisx.Call) ([]int64, error) {
+			ctx, cancel := context.WithTimeout(context.Background(), c.Budget())
+			defer cancel()
+			return c.Run(ctx, script, call.Keys, call.Args...).Int64Slice()
+		})
+	}},
+	{"batched", func(b *testing.B) func([]Charge) Decision {
+		c := dial(b, redistest.Start(b))
+		batch := redisx.NewBatcher(c, redisx.NewScript(takeSource))
+		return alone(c.Prefix(), func(call redisx.Call) ([]int64, error) {
+			ctx, cancel := context.WithTimeout(context.Background(), c.Budget())
+			defer cancel()
+			return batch.Run(ctx, call)
+		})
+	}},
+	{"merged", through(tuning{})},
+	{"leased", through(tuned)},
+	{"memory", func(b *testing.B) func([]Charge) Decision {
+		l := New(Options{})
+		return func(charges []Charge) Decision { return l.Check(context.Background(), charges, 1) }
+	}},
+}
+
+func through(how tuning) func(*testing.B) func([]Charge) Decision {
+	return func(b *testing.B) func([]Charge) Decision {
+		l := New(Options{Redis: dial(b, redistest.Start(b))})
+		l.fleet.known.tuning = how
+		b.Cleanup(func() {
+			st := l.Stats()
+			b.Logf("%+v", st)
+		})
+		return func(charges []Charge) Decision { return l.Check(context.Background(), charges, 1) }
 	}
 }
 
-func BenchmarkCheckMemoryManySubjects(b *testing.B) {
-	l := New(Options{MaxKeys: 1 << 16})
-	p := &Policy{Name: "p", Requests: 100, Per: time.Second, Burst: 100}
-	values := make([]string, 1<<17)
-	for i := range values {
-		values[i] = fmt.Sprint(i)
-	}
-	var i atomic.Uint32
-	b.ReportAllocs()
-	b.RunParallel(func(pb *testing.PB) {
-		for pb.Next() {
-			l.Check(b.Context(), []Charge{{Subject: Subject{ByClient, "local", values[i.Add(1)%uint32(len(values))]}, Policies: []*Policy{p}}}, 1)
+// alone makes each check a call of its own.
+func alone(prefix string, run func(redisx.Call) ([]int64, error)) func([]Charge) Decision {
+	return func(charges []Charge) Decision {
+		c := &charges[0]
+		p := c.Policies[0]
+		digest := c.Subject.digest()
+		interval, tau := p.shape()
+		answer, err := run(redisx.Call{
+			Keys: []string{prefix + ":rl:{" + tag(&digest) + "}:" + p.Name},
+			Args: []any{1, 0, charge(1, interval, tau), interval, tau},
+		})
+		if err != nil {
+			return Decision{Unavailable: true}
 		}
-	})
+		return settle(answer[2], answer[3:], c.Policies, 1)
+	}
 }
 
-func BenchmarkCheckRedis(b *testing.B) {
-	l := New(Options{Redis: dial(b, redistest.Start(b))})
-	p := &Policy{Name: "p", Requests: 1e6, Per: time.Second, Burst: 1e6, OnError: Closed}
-	charges := []Charge{{Subject: Subject{ByClient, "local", "billing-worker"}, Policies: []*Policy{p}}}
-	b.ReportAllocs()
-	for b.Loop() {
-		if d := l.Check(b.Context(), charges, 1); !d.OK {
-			b.Fatalf("%+v", d)
+// BenchmarkCheck has many requests under way, of subjects that are drawn by chance. cpu-ns/op is what this process spent on
+// a check, in all its threads; redis-server is another process.
+func BenchmarkCheck(b *testing.B) {
+	for _, keys := range []int{1, 1000, 100_000} {
+		values := make([]string, keys)
+		for i := range values {
+			values[i] = fmt.Sprint("client-", i)
+		}
+		for _, way := range ways {
+			b.Run(fmt.Sprintf("keys=%d/%s", keys, way.name), func(b *testing.B) {
+				check := way.check(b)
+				check([]Charge{{Subject: Subject{ByClient, "local", "first"}, Policies: []*Policy{ample}}})
+				policies := []*Policy{ample}
+				b.ReportAllocs()
+				b.SetParallelism(inFlight / 2)
+				b.ResetTimer()
+				before := cpu()
+				b.RunParallel(func(pb *testing.PB) {
+					charges := make([]Charge, 1)
+					random := rand.New(rand.NewPCG(rand.Uint64(), 1))
+					for pb.Next() {
+						charges[0] = Charge{Subject: Subject{ByClient, "local", values[random.IntN(keys)]}, Policies: policies}
+						if d := check(charges); !d.OK {
+							b.Errorf("%+v", d)
+							return
+						}
+					}
+				})
+				b.ReportMetric(float64(cpu()-before)/float64(b.N), "cpu-ns/op")
+				b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "checks/s")
+			})
 		}
 	}
+}
+
+// cpu is the processor time that this process has used.
+func cpu() time.Duration {
+	var u syscall.Rusage
+	if syscall.Getrusage(syscall.RUSAGE_SELF, &u) != nil {
+		return 0
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }

@@ -5,9 +5,9 @@ import "time"
 const (
 	// leaseBurst is the smallest burst of which permits are leased: smaller buckets are counted exactly.
 	leaseBurst = 1000
-	// hot is how many units a charge must spend in heatWindow for permits to be worth it: at less, few requests would
-	// find one before it expired.
-	hot        = 20
+	// hot is how many units a charge must spend in heatWindow for permits to be worth it: at less, a call for permits
+	// would serve few requests, and many permits would expire.
+	hot        = 5
 	heatWindow = int64(100 * time.Millisecond)
 )
 
@@ -157,8 +157,8 @@ func (e *entry) spend(now, cost int64) {
 	e.lots[1].permits -= cost - older
 }
 
-// want is how many permits to ask Redis for now: as many as are spent in heatWindow, at most the share of burst that one
-// of so many nodes may hold, and none before half of them is spent.
+// want is how many permits to ask Redis for now: as many as are spent in 150 ms, so that a steady caller spends them before
+// they expire; at most the share of the burst that one of so many nodes may hold; and none before half of them is spent.
 func (e *entry) want(now int64) int64 {
 	t := e.shard.table
 	if t.lease == 0 || e.asking || e.least < leaseBurst || now < e.quiet || e.lots[1].permits > 0 || e.held() > e.size/2 {
@@ -169,7 +169,7 @@ func (e *entry) want(now int64) int64 {
 	if spent < hot {
 		return 0
 	}
-	e.size = min(spent, e.least/(4*int64(max(t.nodes(), 1))))
+	e.size = min(spent+spent/2, e.least/(4*int64(max(t.nodes(), 1))))
 	return max(e.size-e.held(), 0)
 }
 

@@ -29,7 +29,7 @@ func check(l *Limiter, who string, cost int64, policies ...*Policy) Decision {
 	return l.Check(context.Background(), []Charge{{Subject: Subject{ByClient, "local", who}, Policies: policies}}, cost)
 }
 
-func until(t *testing.T, holds func() bool) {
+func until(t testing.TB, holds func() bool) {
 	t.Helper()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()

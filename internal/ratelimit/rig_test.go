@@ -121,6 +121,22 @@ func onEach(t *testing.T, test func(t *testing.T, r *rig)) {
 	}
 }
 
+// underWay counts the groups that are not sent yet, and the calls for permits that are.
+func (l *Limiter) underWay() (gathering, asking int) {
+	for i := range l.fleet.known.shards {
+		sh := &l.fleet.known.shards[i]
+		sh.mu.Lock()
+		for _, e := range sh.entries {
+			gathering += len(e.gathering)
+			if e.asking {
+				asking++
+			}
+		}
+		sh.mu.Unlock()
+	}
+	return gathering, asking
+}
+
 func tagOf(s Subject) string {
 	digest := s.digest()
 	return tag(&digest)
