@@ -50,7 +50,7 @@ type entry struct {
 	now  int64   // Redis's clock then
 	tats []int64 // the buckets after all that was charged; nil: nothing is known
 
-	quiet     int64 // until then, on the local clock, quietCost is refused
+	quiet     int64 // until then, on the local clock, quietCost and more is refused
 	quietCost int64
 
 	lots   [2]lot // the older first
@@ -81,6 +81,9 @@ func (e *entry) decide(now int64, policies []*Policy, cost int64) (d Decision, o
 	}
 	if now-e.at >= e.shard.table.remember {
 		return Decision{}, false
+	}
+	if !d.OK && e.quiet <= e.at { // the first one since Redis was asked
+		e.hush(now, cost)
 	}
 	if now < e.quiet && cost >= e.quietCost {
 		d.OK = false
@@ -127,7 +130,7 @@ func (e *entry) learn(g *group, permits int64) {
 	}
 }
 
-// hush refuses cost for a while.
+// hush has a refusal stand for a while.
 func (e *entry) hush(now, cost int64) {
 	still := e.shard.table.quiet
 	for _, p := range e.policies {
