@@ -78,7 +78,7 @@ func TestPermitsAddUp(t *testing.T) {
 	}
 	for _, policy := range []*Policy{p, q} {
 		key := "gh:rl:{" + tagOf(Subject{ByClient, "local", "a"}) + "}:" + policy.Name
-		tat, err := strconv.ParseInt(r.fleet.redis.Cmd().Get(t.Context(), key).Val(), 10, 64)
+		tat, err := strconv.ParseInt(r.redis.Get(t.Context(), key).Val(), 10, 64)
 		interval, _ := policy.shape()
 		if owed := (tat - r.micros.Load() + interval - 1) / interval; err != nil || owed != passed+st.Lost+st.Held {
 			t.Errorf("%s owes %d, %v, wanted %d passed, %d lost, %d held", policy.Name, owed, err, passed, st.Lost, st.Held)

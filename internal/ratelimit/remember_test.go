@@ -75,7 +75,7 @@ func TestARefusalIsForgotten(t *testing.T) {
 	if d := r.take("a", 1, p); d.OK || d.RetryAfter != time.Hour {
 		t.Errorf("%+v, wanted a refusal", d)
 	}
-	r.fleet.redis.Cmd().Del(t.Context(), "gh:rl:{"+tagOf(Subject{ByClient, "local", "a"})+"}:p")
+	r.redis.Del(t.Context(), "gh:rl:{"+tagOf(Subject{ByClient, "local", "a"})+"}:p")
 	if d := r.take("a", 1, p); d.OK || d.Source != Remembered {
 		t.Errorf("%+v, wanted a refusal that is remembered", d)
 	}

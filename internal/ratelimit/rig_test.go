@@ -23,8 +23,9 @@ type rig struct {
 	micros  atomic.Int64
 	steady  atomic.Int64       // the local clock of a fleet's node, which is never set back
 	push    func(micros int64) // tells Redis; nil where there is none
-	exact   bool               // every charge is Exact
-	sources []Source           // what decisions may rest on
+	redis   *redis.Client
+	exact   bool     // every charge is Exact
+	sources []Source // what decisions may rest on
 }
 
 // set moves the clock, to microseconds since the epoch. That Redis's was set back is seen when it is asked again: after a
@@ -91,6 +92,7 @@ func onRedis(t testing.TB, how tuning, sources ...Source) *rig {
 	r.fleet.known.tuning = how
 	r.now = func() time.Time { t.Error("the wall clock was asked"); return time.Time{} }
 	c := s.Client()
+	r.redis = c
 	r.push = func(micros int64) {
 		_, err := c.TxPipelined(context.Background(), func(p redis.Pipeliner) error {
 			p.Del(context.Background(), "clock")

@@ -30,6 +30,7 @@ type Job interface {
 type Batcher struct {
 	redis  *Client
 	script *Script
+	shard  func(key string) string
 	trips  atomic.Int64
 	calls  atomic.Int64
 
@@ -48,7 +49,7 @@ type BatchStats struct {
 
 // NewBatcher returns a Batcher of the script.
 func NewBatcher(c *Client, s *Script) *Batcher {
-	return &Batcher{redis: c, script: s, lanes: make(map[string]*lane)}
+	return &Batcher{redis: c, script: s, shard: c.Shard, lanes: make(map[string]*lane)}
 }
 
 // Stats returns the counters as they are now.
@@ -62,7 +63,7 @@ func (b *Batcher) Add(key string, j Job) error {
 	if b.redis.isOpen(key) {
 		return ErrOpen
 	}
-	shard := b.redis.Shard(key)
+	shard := b.shard(key)
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	l := b.lanes[shard]
