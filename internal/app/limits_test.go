@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"gatehouse/internal/redistest"
 	"gatehouse/internal/token"
@@ -59,4 +60,52 @@ func TestLimitsOfClaimsAndClients(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestBusyLimits: a busy client lives on leases, one over its limit on what is remembered, and the metrics say so.
+func TestBusyLimits(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, redistest.Start(t))
+	s.limit = "{requests: 1000, per: 1h}"
+	s.write()
+	n := s.start()
+	begin := time.Now()
+	raw, last, seen := s.token(n, "reader"), 1000, map[int]int{}
+	eventually(t, time.Minute, "the limit is used up, and more", func() bool {
+		a := n.call("GET", "/orders/1", raw)
+		seen[a.status]++
+		var left int
+		if _, err := fmt.Sscanf(a.header.Get("RateLimit"), `"orders";r=%d;`, &left); err != nil || left > last {
+			t.Fatalf("RateLimit %q after %d left, %v", a.header.Get("RateLimit"), last, err)
+		}
+		last = left
+		return seen[429] == 20
+	})
+	_, text := n.adminBody("GET", "/metrics")
+	value := func(series string) (v float64) {
+		_, after, ok := strings.Cut(text, "\ngatehouse_rate_limit_"+series+" ")
+		if _, err := fmt.Sscan(after, &v); !ok || err != nil {
+			t.Errorf("no gatehouse_rate_limit_%s: %v", series, err)
+		}
+		return v
+	}
+	of := func(source, result string) float64 {
+		return value(fmt.Sprintf(`decisions_total{api="orders",result="%s",source="%s"}`, result, source))
+	}
+	passed, lost, held := float64(seen[200]), value("permits_lost_total"), value("leased_permits")
+	if most := 1001 + 1000*time.Since(begin).Hours(); passed+lost+held > most || passed+lost+held < 1000 {
+		t.Errorf("%v passed, %v permits lost, %v held, of %v", passed, lost, held, most)
+	}
+	if of("lease", "allow") < passed/2 || of("remembered", "deny") == 0 || of("lease", "allow")+of("redis", "allow") != passed {
+		t.Errorf("of %v that passed: %v by lease, %v by redis; %v refusals remembered", passed, of("lease", "allow"), of("redis", "allow"), of("remembered", "deny"))
+	}
+	if leased := value("permits_leased_total"); leased != of("lease", "allow")+lost+held {
+		t.Errorf("%v permits leased, wanted those spent, lost and held", leased)
+	}
+	if trips, calls := value("round_trips_total"), value("calls_total"); trips == 0 || trips > passed/2 || calls < trips {
+		t.Errorf("%v calls in %v round trips for %v requests", calls, trips, passed)
+	}
+	for _, series := range []string{"known", "unknown_total", "merged_total", "crowded_total"} {
+		value(series)
+	}
 }

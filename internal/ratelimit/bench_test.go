@@ -2,8 +2,10 @@ package ratelimit
 
 import (
 	"context"
+	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"syscall"
 	"testing"
 	"time"
@@ -121,6 +123,32 @@ func BenchmarkCheck(b *testing.B) {
 				b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "checks/s")
 			})
 		}
+	}
+}
+
+// BenchmarkKnown fills the table of what is known, and says what an entry takes.
+func BenchmarkKnown(b *testing.B) {
+	var before, after runtime.MemStats
+	policies, digest := []*Policy{ample}, [32]byte{}
+	for b.Loop() {
+		runtime.GC()
+		runtime.ReadMemStats(&before)
+		t := newTable(func() int { return 1 })
+		for i := range uint64(4 * maxKnown) {
+			binary.LittleEndian.PutUint64(digest[:], i)
+			binary.LittleEndian.PutUint64(digest[24:], i)
+			sh := t.shard(&digest)
+			sh.mu.Lock()
+			e := sh.find(&Charge{Policies: policies}, &digest, 0, "gh")
+			e.tats = make([]int64, 1)
+			sh.mu.Unlock()
+		}
+		runtime.GC()
+		runtime.ReadMemStats(&after)
+		n, _ := t.count(0)
+		b.ReportMetric(float64(n), "entries")
+		b.ReportMetric(float64(after.HeapAlloc-before.HeapAlloc)/float64(n), "B/entry")
+		runtime.KeepAlive(t)
 	}
 }
 

@@ -63,7 +63,7 @@ func (f *fleet) take(c *Charge, cost int64, deadline *int64) (Decision, error) {
 		}
 	}
 	if *deadline == 0 {
-		*deadline = now + int64(f.redis.Budget())
+		*deadline = now + f.patience()
 	}
 	w, err := f.join(e, c, cost, now, *deadline)
 	sh.mu.Unlock()
@@ -74,6 +74,10 @@ func (f *fleet) take(c *Charge, cost int64, deadline *int64) (Decision, error) {
 	f.waiting.Add(-1)
 	return d, err
 }
+
+// patience is how long a request waits: the budget less a sixteenth, in which a timer that fires late and a busy scheduler
+// bring it back, so that what the request has lost by then is the budget.
+func (f *fleet) patience() int64 { return int64(f.redis.Budget()) * 15 / 16 }
 
 // join has the caller wait in the group of its equals. The lock of the entry's shard is held.
 func (f *fleet) join(e *entry, c *Charge, cost, now, deadline int64) (*waiter, error) {

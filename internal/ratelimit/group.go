@@ -26,6 +26,7 @@ type group struct {
 	now     int64
 	tats    []int64
 	room    [2]int64 // for tats
+	held    int64    // permits of earlier calls, which are this node's to spend and part of what is left
 }
 
 func newGroup(f *fleet, e *entry, cost int64, exact bool) *group {
@@ -69,7 +70,7 @@ func (g *group) Done(answer []int64, err error) {
 	e.waiting -= len(g.waiters)
 	e.asking = e.asking && g.permits == 0
 	if err == nil {
-		g.granted, g.now, g.tats = answer[0], answer[2], append(g.room[:0], answer[3:]...)
+		g.granted, g.now, g.tats, g.held = answer[0], answer[2], append(g.room[:0], answer[3:]...), e.held()
 		e.learn(g, answer[1])
 	}
 	e.shard.mu.Unlock()
@@ -96,6 +97,9 @@ func (g *group) decision(w *waiter) (Decision, error) {
 	if granted := w.place < g.granted; d.OK != granted {
 		return Decision{}, fmt.Errorf("take.lua granted: %t, wanted %t", granted, d.OK)
 	}
+	interval, _ := d.Policy.shape()
+	d.Remaining += g.held
+	d.Reset = max(0, d.Reset-micros(g.held*interval))
 	d.Source = Redis
 	return d, nil
 }

@@ -1,0 +1,92 @@
+package ratelimit
+
+import (
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"gatehouse/internal/redistest"
+	"gatehouse/internal/redisx"
+)
+
+// unreachable is a Limiter with the usual budget whose way to Redis can be made to swallow every byte.
+func unreachable(t testing.TB) (*redistest.Proxy, *Limiter) {
+	p := redistest.StartProxy(t, redistest.Start(t).Addr())
+	c := redisx.Open(redisx.Options{Addrs: []string{p.Addr()}, Prefix: "gh"})
+	t.Cleanup(func() { c.Close() })
+	return p, New(Options{Redis: c})
+}
+
+// waits has callers check one subject after another, and returns how long each check took that began while the breaker was
+// closed and while it was open, the last until so many began with it open.
+func waits(l *Limiter, callers, after int) (closed, open []time.Duration) {
+	p := &Policy{Name: "p", Requests: 100, Per: time.Second, Burst: 100}
+	var mu sync.Mutex
+	var all sync.WaitGroup
+	for caller := range callers {
+		all.Go(func() {
+			var before, since []time.Duration
+			for i := 0; len(since) < after/callers; i++ {
+				who, was := fmt.Sprint(caller, " ", i%100), l.fleet.redis.Stats().Open
+				begin := time.Now()
+				check(l, who, 1, p)
+				if took := time.Since(begin); was {
+					since = append(since, took)
+				} else {
+					before = append(before, took)
+				}
+				time.Sleep(500 * time.Microsecond) // so that callers do not wait for each other's processor
+			}
+			mu.Lock()
+			closed, open = append(closed, before...), append(open, since...)
+			mu.Unlock()
+		})
+	}
+	all.Wait()
+	slices.Sort(closed)
+	slices.Sort(open)
+	return closed, open
+}
+
+// With a network that swallows all, a request waits for its budget while the breaker has not opened, and then for nothing; and
+// all of them get an answer.
+func TestANetworkThatSwallows(t *testing.T) {
+	t.Parallel()
+	p, l := unreachable(t)
+	ok := func() bool { return check(l, "a", 0, ample).Source == Redis }
+	until(t, ok)
+	p.Set(redistest.Swallowed)
+	closed, open := waits(l, 8, 400)
+	if len(closed) == 0 || closed[len(closed)/2] > 500*time.Millisecond || open[len(open)/2] > 10*time.Millisecond {
+		t.Errorf("half of %d waited %s with a budget of 25ms, and half of %d waited %s with the breaker open",
+			len(closed), closed[len(closed)/2], len(open), open[len(open)/2])
+	}
+	p.Heal()
+	until(t, ok)
+}
+
+// BenchmarkUnreachable says what a Redis that can't be reached adds to a request: microseconds at the median and for one in a
+// hundred, before the breaker has opened and after.
+func BenchmarkUnreachable(b *testing.B) {
+	p, l := unreachable(b)
+	var closed, open []time.Duration
+	for b.Loop() {
+		p.Heal()
+		until(b, func() bool { return check(l, "a", 0, ample).Source == Redis && !l.fleet.redis.Stats().Open })
+		p.Set(redistest.Swallowed)
+		c, o := waits(l, inFlight, 20_000)
+		closed, open = append(closed, c...), append(open, o...)
+	}
+	slices.Sort(closed)
+	slices.Sort(open)
+	for name, d := range map[string]time.Duration{
+		"before-p50-µs": at(closed, 50), "before-p99-µs": at(closed, 99), "after-p50-µs": at(open, 50), "after-p99-µs": at(open, 99),
+	} {
+		b.ReportMetric(float64(d)/float64(time.Microsecond), name)
+	}
+}
+
+// at is a percentile of sorted times.
+func at(sorted []time.Duration, percent int) time.Duration { return sorted[len(sorted)*percent/100] }
