@@ -117,8 +117,12 @@ func TestThreeNodesKeepTheBound(t *testing.T) {
 			}
 			t.Logf("%d passed in %s, of burst + rate × time = %.0f; the worst window had %.0f of the burst of %d, without the 200 ms; %v; leased %d, lost %d, round trips %d",
 				total, took.Round(time.Millisecond), burst+rate*took.Seconds(), most(passes, rate, 0), burst, sources, sum.Leased, sum.Lost, sum.RoundTrips)
-			if total < burst {
-				t.Errorf("%d passed, wanted the burst of %d at least", total, burst)
+			asked := 0
+			for _, n := range sources {
+				asked += n
+			}
+			if asked > 2*burst && total < burst {
+				t.Errorf("%d of %d passed, wanted the burst of %d at least", total, asked, burst)
 			}
 		})
 	}
