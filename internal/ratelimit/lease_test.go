@@ -222,3 +222,23 @@ func TestLeasesOutlastRedis(t *testing.T) {
 		t.Errorf("%+v, wanted unavailable", d)
 	}
 }
+
+// However many ask at once, with whatever cost, what passed and what is held is what Redis gave.
+func TestConcurrentCallersShareLeases(t *testing.T) {
+	t.Parallel()
+	for _, mode := range []string{"leased", "redis"} {
+		for _, cost := range []int64{1, 3} {
+			t.Run(fmt.Sprint(mode, ", cost ", cost), func(t *testing.T) {
+				t.Parallel()
+				const burst = 4000
+				r, p, q := engines[mode](t), slow("p", burst), slow("q", 2*burst)
+				admitted, unavailable := storm(50, 120, func(int) Decision { return r.take("a", cost, p, q) })
+				r.settled(t)
+				st := r.Stats()
+				if sum := cost*admitted + st.Held + st.Lost; sum > burst || sum <= burst-cost || unavailable > 0 || st.Leased == 0 {
+					t.Errorf("%d passed, %d unavailable, of a burst of %d: %+v", admitted, unavailable, burst, st)
+				}
+			})
+		}
+	}
+}
