@@ -30,46 +30,46 @@ var ample = &Policy{Name: "orders", Requests: 1e6, Per: time.Second, Burst: 1 <<
 // inFlight is how many requests are under way at once in BenchmarkCheck.
 const inFlight = 64
 
-// ways are how a check may travel. The first two are there to compare with.
+// way is how a check travels, and how often Redis was asked; nil: for each.
+type way func(b *testing.B) (check func([]Charge) Decision, trips func() int64)
+
+// ways are those there are. The first two are there to compare with.
 var ways = []struct {
-	name  string
-	check func(b *testing.B) func([]Charge) Decision
+	name string
+	open way
 }{
-	{"single", func(b *testing.B) func([]Charge) Decision {
+	{"single", func(b *testing.B) (func([]Charge) Decision, func() int64) {
 		c := dial(b, redistest.Start(b))
 		script := redisx.NewScript(takeSource)
 		return alone(c.Prefix(), func(call redisx.Call) ([]int64, error) {
 			ctx, cancel := context.WithTimeout(context.Background(), c.Budget())
 			defer cancel()
 			return c.Run(ctx, script, call.Keys, call.Args...).Int64Slice()
-		})
+		}), nil
 	}},
-	{"batched", func(b *testing.B) func([]Charge) Decision {
+	{"batched", func(b *testing.B) (func([]Charge) Decision, func() int64) {
 		c := dial(b, redistest.Start(b))
 		batch := redisx.NewBatcher(c, redisx.NewScript(takeSource))
 		return alone(c.Prefix(), func(call redisx.Call) ([]int64, error) {
 			ctx, cancel := context.WithTimeout(context.Background(), c.Budget())
 			defer cancel()
 			return batch.Run(ctx, call)
-		})
+		}), func() int64 { return batch.Stats().RoundTrips }
 	}},
 	{"merged", through(tuning{})},
 	{"leased", through(tuned)},
-	{"memory", func(b *testing.B) func([]Charge) Decision {
+	{"memory", func(b *testing.B) (func([]Charge) Decision, func() int64) {
 		l := New(Options{})
-		return func(charges []Charge) Decision { return l.Check(context.Background(), charges, 1) }
+		return func(charges []Charge) Decision { return l.Check(context.Background(), charges, 1) }, func() int64 { return 0 }
 	}},
 }
 
-func through(how tuning) func(*testing.B) func([]Charge) Decision {
-	return func(b *testing.B) func([]Charge) Decision {
+func through(how tuning) way {
+	return func(b *testing.B) (func([]Charge) Decision, func() int64) {
 		l := New(Options{Redis: dial(b, redistest.Start(b))})
 		l.fleet.known.tuning = how
-		b.Cleanup(func() {
-			st := l.Stats()
-			b.Logf("%+v", st)
-		})
-		return func(charges []Charge) Decision { return l.Check(context.Background(), charges, 1) }
+		return func(charges []Charge) Decision { return l.Check(context.Background(), charges, 1) },
+			func() int64 { return l.fleet.batch.Stats().RoundTrips }
 	}
 }
 
@@ -101,7 +101,7 @@ func BenchmarkCheck(b *testing.B) {
 		}
 		for _, way := range ways {
 			b.Run(fmt.Sprintf("keys=%d/%s", keys, way.name), func(b *testing.B) {
-				check := way.check(b)
+				check, trips := way.open(b)
 				check([]Charge{{Subject: Subject{ByClient, "local", "first"}, Policies: []*Policy{ample}}})
 				policies := []*Policy{ample}
 				b.ReportAllocs()
@@ -121,6 +121,9 @@ func BenchmarkCheck(b *testing.B) {
 				})
 				b.ReportMetric(float64(cpu()-before)/float64(b.N), "cpu-ns/op")
 				b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "checks/s")
+				if trips != nil {
+					b.ReportMetric(float64(trips())/float64(b.N), "trips/op")
+				}
 			})
 		}
 	}
