@@ -23,6 +23,8 @@ const (
 	// a server that hangs is found in under a second.
 	readSlack = 250 * time.Millisecond
 	callLimit = 500 * time.Millisecond // for one script
+	// firstRetry is how soon a read is tried again that has just failed.
+	firstRetry = time.Millisecond
 
 	// mintAhead is how far ahead of now a T may be made, and readAhead how far ahead one is accepted, in seconds: one more,
 	// since two nodes never measure Redis's clock quite alike. What is further ahead comes from a clock that is wrong, and
@@ -130,15 +132,20 @@ func (f *Feed) succeeded(mark *atomic.Int64, at time.Duration) {
 	}
 }
 
-// read follows the log until ctx ends.
+// read follows the log until ctx ends. A connection that was cut is dialled anew at once, since what is revoked meanwhile waits
+// for it; a Redis that is away is asked less and less often, down to four times in the time between two heartbeats.
 func (f *Feed) read(ctx context.Context) {
 	trouble := trouble{log: f.log, what: "feed of revocations"}
+	wait := firstRetry
 	for ctx.Err() == nil {
 		err := f.step(ctx)
 		trouble.note(ctx, err)
-		if err != nil {
-			pause(ctx, f.pace.beat/4)
+		if err == nil {
+			wait = firstRetry
+			continue
 		}
+		pause(ctx, wait)
+		wait = min(2*wait, f.pace.beat/4)
 	}
 }
 

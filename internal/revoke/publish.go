@@ -85,6 +85,7 @@ func (f *Feed) share(ctx context.Context, e Entry) Result {
 	head, refused, err := f.publish(ctx, []Entry{e}, readAhead)
 	if err != nil {
 		f.log.Warn("revocation queued until redis is back", "err", err)
+		f.beatSoon() // where the connection alone was cut, that is now
 		return res
 	}
 	if len(refused) > 0 {

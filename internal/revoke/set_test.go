@@ -290,16 +290,28 @@ func TestReadersNeverMissWhatWasAdded(t *testing.T) {
 	readers.Wait()
 }
 
+// TestLookupsDoNotAllocate looks for a token that is there, one that is not, and one that a rule refuses, among a million.
 func TestLookupsDoNotAllocate(t *testing.T) {
-	var s Set
-	s.Add(token("a", 5000), Entry{Kind: Client, Issuer: "local", Name: "c", NotBefore: 100, Expires: 5000})
-	target := &Target{Issuer: "local", TokenID: "Zm9vYmFyYmF6cXV4MTIzNA", Client: "billing", Key: "kid", IssuedAt: 200}
-	if n := testing.AllocsPerRun(100, func() {
-		s.Revoked(target)
-		s.NotBefore("local", "billing", "kid")
-	}); n != 0 {
-		t.Errorf("a lookup allocates %v times, wanted 0", n)
+	s := million(24)
+	s.Add(token("revoked", bucketSeconds*9), Entry{Kind: Client, Issuer: "local", Name: "ended", NotBefore: 100, Expires: 5000})
+	for name, want := range lookups {
+		if got := s.Revoked(&name); got != want {
+			t.Errorf("Revoked(%+v) = %v", name, got)
+		}
+		if n := testing.AllocsPerRun(100, func() { s.Revoked(&name) }); n != 0 {
+			t.Errorf("a lookup of %+v allocates %v times, wanted 0", name, n)
+		}
 	}
+	if n := testing.AllocsPerRun(100, func() { s.NotBefore("local", "billing", "kid") }); n != 0 {
+		t.Errorf("NotBefore allocates %v times, wanted 0", n)
+	}
+}
+
+// lookups are tokens, and whether the set of TestLookupsDoNotAllocate refuses them.
+var lookups = map[Target]bool{
+	{Issuer: "local", TokenID: "revoked", Client: "billing", Key: "kid", IssuedAt: 200}:                true,
+	{Issuer: "local", TokenID: "Zm9vYmFyYmF6cXV4MTIzNA", Client: "billing", Key: "kid", IssuedAt: 200}: false,
+	{Issuer: "local", TokenID: "Zm9vYmFyYmF6cXV4MTIzNA", Client: "ended", Key: "kid", IssuedAt: 99}:    true,
 }
 
 // million returns a set of a million tokens that expire within the given number of hours.
@@ -339,18 +351,25 @@ func TestMillionEntriesStaySmall(t *testing.T) {
 }
 
 func BenchmarkRevoked(b *testing.B) {
-	target := &Target{Issuer: "local", TokenID: "Zm9vYmFyYmF6cXV4MTIzNA", Client: "billing", Key: "kid", IssuedAt: 1 << 40}
-	rules := new(Set)
-	rules.Add(Entry{Kind: Client, Issuer: "local", Name: "c", NotBefore: 100, Expires: 5000})
+	miss := Target{Issuer: "local", TokenID: "Zm9vYmFyYmF6cXV4MTIzNA", Client: "billing", Key: "kid", IssuedAt: 1 << 40}
+	hit, ended := miss, miss
+	hit.TokenID, ended.Client, ended.IssuedAt = "revoked", "c", 99
+	rule := Entry{Kind: Client, Issuer: "local", Name: "c", NotBefore: 100, Expires: 5000}
+	rules, hour, day, both := new(Set), million(1), million(24), million(24)
+	rules.Add(rule)
+	both.Add(rule, token("revoked", bucketSeconds*9))
 	for _, bm := range []struct {
-		name string
-		set  *Set
-	}{{"empty", new(Set)}, {"rules", rules}, {"million, one hour", million(1)}, {"million, 24 hours", million(24)}} {
+		name   string
+		set    *Set
+		target Target
+		want   bool
+	}{{"empty", new(Set), miss, false}, {"rules, miss", rules, miss, false}, {"million in one hour, miss", hour, miss, false}, {"million in 24 hours, miss", day, miss, false},
+		{"million in 24 hours and a rule, miss", both, miss, false}, {"million in 24 hours, hit", both, hit, true}, {"million in 24 hours, hit by a rule", both, ended, true}} {
 		b.Run(bm.name, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				if bm.set.Revoked(target) {
-					b.Fatal("refused")
+				if bm.set.Revoked(&bm.target) != bm.want {
+					b.Fatal("another answer")
 				}
 			}
 		})
