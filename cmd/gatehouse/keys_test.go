@@ -128,7 +128,7 @@ func TestKeysAndRevoke(t *testing.T) {
 }
 
 // freePort is a port of loopback that was free a moment ago.
-func freePort(t *testing.T) int {
+func freePort(t testing.TB) int {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
