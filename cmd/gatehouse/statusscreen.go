@@ -79,7 +79,10 @@ func stateLines(line func(string, string, ...any), s *adminapi.Status) {
 		return
 	}
 	line("redis", "%s, breaker %s (opened %s); %s, %s", word(r.Up, "up", "DOWN"), word(r.BreakerOpen, "OPEN: requests do without", "closed"),
-		count(int(r.BreakerOpened), "time"), clean(r.Mode), clean(strings.Join(r.Addrs, " ")))
+		count(int(r.BreakerOpened), "time"), clean(r.Mode+word(r.Master != "", " "+r.Master, "")), clean(strings.Join(r.Addrs, " ")))
+	if len(r.Masters) > 0 {
+		line("", "masters: %s", masters(r.Masters))
+	}
 	if len(r.Errors) > 0 {
 		line("", "failed commands: %s; its clock is %s", tally(r.Errors), offset(r.ClockOffset))
 	} else {
@@ -91,6 +94,14 @@ func stateLines(line func(string, string, ...any), s *adminapi.Status) {
 		age = span(*v.Staleness) + " old"
 	}
 	line("", "%s; %s", age, stalePolicies(v.Policies))
+}
+
+func masters(list []adminapi.MasterStatus) string {
+	var parts []string
+	for _, m := range list {
+		parts = append(parts, clean(m.Name)+word(m.Up, " up", " DOWN")+word(m.BreakerOpen, ", breaker OPEN", ""))
+	}
+	return strings.Join(parts, "; ")
 }
 
 // stalePolicies says what happens when revocations are too old: once, where all APIs do the same.

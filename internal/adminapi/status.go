@@ -63,15 +63,24 @@ type StateStatus struct {
 
 // RedisStatus is the connection to Redis. Its addresses hold no user and no password.
 type RedisStatus struct {
-	Mode          string           `json:"mode"` // standalone, sentinel, cluster
-	Addrs         []string         `json:"addrs"`
+	Mode          string           `json:"mode"`                  // standalone, sentinel, cluster
+	Master        string           `json:"master_name,omitempty"` // what Sentinels call the master
+	Addrs         []string         `json:"addrs"`                 // as configured
 	Up            bool             `json:"up"`                    // the last heartbeat could write
 	BreakerOpen   bool             `json:"breaker_open"`          // requests do without Redis
 	BreakerOpened int64            `json:"breaker_opened_total"`  // how often, since the start
 	Errors        map[string]int64 `json:"errors_total"`          // failed commands by kind, those of 0 left out
 	ClockOffset   float64          `json:"clock_offset_seconds"`  // how far Redis's clock is ahead of this node's
+	Masters       []MasterStatus   `json:"masters,omitempty"`     // of a cluster
 	FleetAge      *float64         `json:"fleet_seconds_ago"`     // when Redis last told of the fleet; null: it never did
 	Reconciled    int64            `json:"reconciliations_total"` // times that all revocations were compared with Redis
+}
+
+// MasterStatus is one master of a Redis Cluster.
+type MasterStatus struct {
+	Name        string `json:"name"` // its address
+	Up          bool   `json:"up"`
+	BreakerOpen bool   `json:"breaker_open"`
 }
 
 // RevocationStatus is what the node knows of revocations.

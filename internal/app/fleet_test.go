@@ -101,6 +101,9 @@ func TestFleetByEachKindOfRedis(t *testing.T) {
 				if got := strings.Count(metrics, "gatehouse_redis_shard_up{"); got != map[string]int{"cluster": 3}[by.name] {
 					t.Errorf("%d shards in the metrics", got)
 				}
+				if r := n.asked().State.Redis; r.Mode != by.name || !r.Up || len(r.Masters) != map[string]int{"cluster": 3}[by.name] || (r.Master != "") != (by.name == "sentinel") {
+					t.Errorf("the status says of Redis %+v", r)
+				}
 			}
 			if lose == nil {
 				return

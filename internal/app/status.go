@@ -1,9 +1,11 @@
 package app
 
 import (
+	"cmp"
 	"math"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -64,13 +66,17 @@ func (a *App) stateStatus(cfg *config.Config, fleet revoke.Fleet) adminapi.State
 		return out
 	}
 	s, r := a.redis.Stats(), a.revocations.Stats()
-	out.Redis = &adminapi.RedisStatus{Mode: "standalone", Addrs: cfg.State.Redis.Addrs, Up: s.Up, BreakerOpen: s.Open, BreakerOpened: s.Opened, Errors: map[string]int64{},
+	out.Redis = &adminapi.RedisStatus{Mode: cmp.Or(cfg.State.Redis.Mode, config.Standalone), Master: cfg.State.Redis.MasterName, Addrs: cfg.State.Redis.Addrs, Up: s.Up, BreakerOpen: s.Open, BreakerOpened: s.Opened, Errors: map[string]int64{},
 		ClockOffset: r.ClockOffset.Seconds(), Reconciled: r.Reconciled}
 	for kind, n := range s.Errors {
 		if n > 0 {
 			out.Redis.Errors[kind] = n
 		}
 	}
+	for _, m := range s.Shards {
+		out.Redis.Masters = append(out.Redis.Masters, adminapi.MasterStatus{Name: m.Name, Up: m.Up, BreakerOpen: m.Open})
+	}
+	slices.SortFunc(out.Redis.Masters, func(a, b adminapi.MasterStatus) int { return strings.Compare(a.Name, b.Name) })
 	if len(fleet.Nodes) > 0 {
 		out.Redis.FleetAge = seconds(fleet.Age)
 	}
