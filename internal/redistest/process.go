@@ -40,13 +40,19 @@ const nodesFile = "nodes.conf"
 // launch starts a server of the kind on a free port, announced as announce says (nil: as it is).
 func launch(t testing.TB, k kind, args []string, announce func(string) string) *Server {
 	t.Helper()
+	return launchWith(t, nil, k, args, announce)
+}
+
+// launchWith is launch with additions to the environment.
+func launchWith(t testing.TB, env []string, k kind, args []string, announce func(string) string) *Server {
+	t.Helper()
 	if testing.Short() {
 		t.Skip("needs a redis-server: left out by -short")
 	}
 	if _, err := exec.LookPath("redis-server"); err != nil {
 		t.Fatal("redis-server is not on PATH: run `make test`, which installs it, or apt-get install redis-server")
 	}
-	s := &Server{t: t, dir: t.TempDir(), args: args, kind: k}
+	s := &Server{t: t, dir: t.TempDir(), args: args, env: env, kind: k}
 	t.Cleanup(s.cleanup)
 	for range attempts {
 		s.port, s.bus = freePort(t), freePort(t)
@@ -101,6 +107,7 @@ func (s *Server) start() error {
 		return err
 	}
 	s.cmd = exec.Command("redis-server", line...)
+	s.cmd.Env = append(os.Environ(), s.env...)
 	out, err := s.cmd.StdoutPipe()
 	if err != nil {
 		return err

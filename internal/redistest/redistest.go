@@ -31,6 +31,7 @@ type Server struct {
 	t    testing.TB
 	dir  string
 	args []string
+	env  []string // besides the test's own
 	kind kind
 	port int
 	bus  int // the port of the cluster bus, of a clustered server
