@@ -38,6 +38,7 @@ var table = map[string][]string{
 	"internal/config":          {"internal/secret"},
 	"internal/demo":            {},
 	"internal/exchange":        {},
+	"internal/faults":          {},
 	"internal/keyring":         {"internal/redisx", "internal/secret", "internal/token"},
 	"internal/hashpool":        {},
 	"internal/jwks":            {"internal/token"},

@@ -1,0 +1,105 @@
+package faults
+
+import (
+	"testing"
+	"time"
+
+	"gatehouse/internal/redistest"
+)
+
+// Rows in which no node hears from Redis: slow, hung, down. They differ in how a node finds out, and in nothing after.
+
+func TestSlow(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t, redistest.Start(t), budget)
+	h := f.hold(0)
+	for _, n := range f.nodes {
+		n.proxy.Set(redistest.Slow(100 * time.Millisecond)) // 200 ms there and back
+	}
+	f.away(h)
+	for _, n := range f.nodes {
+		n.proxy.Heal()
+	}
+	f.back(h)
+}
+
+func TestHung(t *testing.T) {
+	t.Parallel()
+	server := redistest.Start(t)
+	f := newFleet(t, server, budget)
+	h := f.hold(0)
+	server.Pause()
+	hung := time.Now()
+	f.away(h)
+	time.Sleep(time.Until(hung.Add(10 * time.Second))) // the row's own length
+	server.Resume()
+	late := f.token(f.nodes[1], 10, "lax")
+	resumed := time.Now()
+	for _, n := range f.nodes {
+		limits := f.eventually(n.name+" decides by Redis again", func() bool { return n.metric("gatehouse_redis_breaker_open") == 0 })
+		stream := f.eventually(n.name+" hears of revocations again", func() bool { return n.staleness() < time.Second })
+		t.Logf("%s: Redis decides %s after SIGCONT, revocations are heard of %s after (claimed: 1s)", n.name, limits, limits+stream)
+	}
+	// The claim is a second: the allowance is for three whole gateways with the race detector on a machine that is busy.
+	if took := time.Since(resumed); took > 5*time.Second {
+		t.Errorf("the fleet was back %s after SIGCONT, wanted 1s", took)
+	}
+	f.revokes(f.nodes[0], late, true, nodes)
+	t.Logf("a revocation after SIGCONT reached the others in %s", f.refusedByAll(late, f.nodes...))
+	f.back(h)
+}
+
+func TestDown(t *testing.T) {
+	t.Parallel()
+	server := redistest.Start(t, "--appendonly", "yes", "--appendfsync", "always")
+	f := newFleet(t, server, budget)
+	h := f.hold(0)
+	server.Kill()
+	f.away(h)
+
+	// Durable here: a node that restarts while Redis is away still refuses, and is ready, as it was in sync not long ago.
+	while := f.token(f.nodes[1], 10, "lax")
+	f.revokes(f.nodes[1], while, false, nodes)
+	f.nodes[1].restart()
+	f.refuses(f.nodes[1], while)
+	f.refuses(f.nodes[1], h.revoked)
+	f.passes(f.nodes[2], while)
+	f.issues(11)
+
+	server.Restart(true)
+	f.back(h)
+	t.Logf("what was revoked while Redis was down was shared %s after the fleet was well", f.refusedByAll(while, f.nodes...))
+}
+
+// away is what holds in all three rows while Redis is away.
+func (f *fleet) away(h held) {
+	f.t.Helper()
+	f.waitsAtMostBudget(f.nodes[2], 1)
+	f.fellBack(2)
+	queued := f.token(f.nodes[0], 5, "lax")
+	f.revokes(f.nodes[0], queued, false, nodes)
+	f.passes(f.nodes[1], queued)
+	for _, n := range f.nodes {
+		f.goesStale(n, h.strict, h.lax, h.revoked)
+	}
+	f.issues(6)
+	f.queued = queued
+}
+
+// back is what holds in all three rows once Redis is there again.
+func (f *fleet) back(h held) {
+	f.t.Helper()
+	f.t.Logf("the fleet was well after %s", f.settle())
+	f.shared(7)
+	f.t.Logf("what was revoked meanwhile was refused by all %s after", f.refusedByAll(f.queued, f.nodes...))
+	for _, n := range f.nodes {
+		if status, reason := n.call("strict", h.strict); status != 200 {
+			f.t.Errorf("%s: no longer stale, but %d %q", n.name, status, reason)
+		}
+		f.refuses(n, h.revoked)
+	}
+	f.issues(8)
+	fresh := f.token(f.nodes[2], 9, "lax")
+	f.revokes(f.nodes[2], fresh, true, nodes)
+	f.refusedByAll(fresh, f.nodes...)
+}

@@ -1,0 +1,218 @@
+package faults
+
+import (
+	"net/http"
+	"slices"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"gatehouse/internal/exchange"
+)
+
+// record is one request that a limit decided, as the node that served it saw it.
+type record struct {
+	route, client, source string
+	admitted              bool
+	start, end            time.Time
+	life                  int64 // which of the node's processes it was, counted from 0: each has limits of its own in memory
+}
+
+// records are what a node has decided by its limits. It is a sink of the gateway, and outlives its restarts.
+type records struct {
+	life atomic.Int64
+	mu   sync.Mutex
+	list []record
+}
+
+// Finish implements exchange.Sink.
+func (r *records) Finish(e *exchange.Record) {
+	if e.LimitSource == "" {
+		return
+	}
+	one := record{e.Route, e.Client, e.LimitSource, e.Status == http.StatusOK, e.Start, e.Start.Add(e.Duration), r.life.Load()}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.list = append(r.list, one)
+}
+
+// of are the records of one client on one route.
+func (r *records) of(client, route string) (out []record) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, one := range r.list {
+		if one.client == client && one.route == "GET /"+route+"/{id}" {
+			out = append(out, one)
+		}
+	}
+	return out
+}
+
+// tally is what became of the requests of one load.
+type tally struct {
+	status  map[int]int    // answers by status
+	sources map[string]int // admitted requests by who decided
+	decided map[string]int // all requests by who decided
+	least   time.Duration  // from the end of the first request to the start of the last
+	most    time.Duration  // from the start of the first to the end of the last
+}
+
+func (c tally) admitted() int { return c.status[http.StatusOK] }
+
+// load sends requests of a client to a route through the nodes, as fast as one caller for each gets answers, for the time
+// given. The client must be new to the route.
+func (f *fleet) load(client int, route string, during time.Duration, through ...*node) tally {
+	f.t.Helper()
+	var mu sync.Mutex
+	out := tally{status: map[int]int{}, sources: map[string]int{}, decided: map[string]int{}}
+	bearer := f.token(through[0], client, "limits")
+	start := time.Now()
+	var first, last time.Time
+	var work sync.WaitGroup
+	for _, n := range through {
+		work.Go(func() {
+			for time.Since(start) < during {
+				sent := time.Now()
+				status, _ := n.call(route, bearer)
+				got := time.Now()
+				mu.Lock()
+				out.status[status]++
+				if first.IsZero() || got.Before(first) {
+					first = got
+				}
+				if sent.After(last) {
+					last = sent
+				}
+				mu.Unlock()
+				time.Sleep(2 * time.Millisecond)
+			}
+		})
+	}
+	work.Wait()
+	out.least, out.most = last.Sub(first), time.Since(start)
+	f.attribute(&out, client, route, through)
+	return out
+}
+
+// attribute counts by who decided, once the nodes have told of all requests.
+func (f *fleet) attribute(out *tally, client int, route string, through []*node) {
+	f.t.Helper()
+	sent := 0
+	for _, n := range out.status {
+		sent += n
+	}
+	name := "c" + strconv.Itoa(client)
+	f.eventually("the nodes have told of every request", func() bool {
+		told := 0
+		for _, n := range through {
+			told += len(n.seen.of(name, route))
+		}
+		return told >= sent
+	})
+	for _, n := range through {
+		for _, r := range n.seen.of(name, route) {
+			out.decided[r.source]++
+			if r.admitted {
+				out.sources[r.source]++
+			}
+		}
+	}
+}
+
+// within checks that the load was admitted by a bucket of this share of rate and burst: no more than that could give, and no
+// less than 95 % of it.
+func (f *fleet) within(what string, c tally, share float64) {
+	f.t.Helper()
+	most := share*(burst+rate*c.most.Seconds()) + 1 // the last one may be a fraction
+	least := 0.95 * share * (burst + rate*c.least.Seconds())
+	f.t.Logf("%s: %d admitted in %s, by %v; between %.1f and %.1f were due", what, c.admitted(), c.most.Round(time.Millisecond), c.sources, least, most)
+	if got := float64(c.admitted()); got > most || got < least {
+		f.t.Errorf("%s: %d admitted, wanted between %.1f and %.1f", what, c.admitted(), least, most)
+	}
+	if unknown := len(c.status) - min(c.status[200], 1) - min(c.status[429], 1); unknown > 0 {
+		f.t.Errorf("%s: answers %v, wanted 200 and 429 alone", what, c.status)
+	}
+}
+
+// only checks who decided.
+func (f *fleet) only(what string, c tally, source string) {
+	f.t.Helper()
+	for name, n := range c.decided {
+		if name != source {
+			f.t.Errorf("%s: %d of the requests were decided by %s, wanted %s alone", what, n, name, source)
+		}
+	}
+}
+
+// fellBack is the column of limits while Redis does not answer any node: local gives the fleet the whole rate and one node its
+// share, open lets all pass, closed answers 503. It uses three clients from first on.
+func (f *fleet) fellBack(first int) {
+	f.t.Helper()
+	all := f.load(first, "local", 2*time.Second, f.nodes...)
+	f.within("local, load on every node", all, 1)
+	f.only("local, load on every node", all, "local")
+	one := f.load(first+1, "local", 2*time.Second, f.nodes[0])
+	f.within("local, load on one node", one, 1./nodes)
+	open := f.load(first+2, "open", 300*time.Millisecond, f.nodes...)
+	f.only("open", open, "open")
+	if open.admitted() == 0 || len(open.status) != 1 {
+		f.t.Errorf("open: answers %v, wanted 200 alone", open.status)
+	}
+	closed := f.load(first+2, "closed", 300*time.Millisecond, f.nodes...)
+	f.only("closed", closed, "closed")
+	if closed.status[503] == 0 || len(closed.status) != 1 {
+		f.t.Errorf("closed: answers %v, wanted 503 alone", closed.status)
+	}
+}
+
+// added is what a limit adds to a request at a node: of pairs of requests, one without and one with a limit, each difference,
+// sorted.
+func (f *fleet) added(n *node, client, pairs int) []time.Duration {
+	f.t.Helper()
+	bearer := f.token(n, client, "limits")
+	n.call("free", bearer) // opens the connection
+	var out []time.Duration
+	for range pairs {
+		start := time.Now()
+		n.call("free", bearer)
+		middle := time.Now()
+		n.call("open", bearer)
+		out = append(out, time.Since(middle)-middle.Sub(start))
+	}
+	slices.Sort(out)
+	return out
+}
+
+// waitsAtMostBudget checks what limits add while a node finds out that Redis does not answer, and once it knows. The bound of
+// the first is the budget with room for a machine that is busy; what go-redis would wait by itself is seconds.
+func (f *fleet) waitsAtMostBudget(n *node, client int) {
+	f.t.Helper()
+	before := f.added(n, client, 5)
+	f.eventually(n.name+" does without Redis", func() bool {
+		n.call("open", f.token(n, client, "limits"))
+		return n.metric("gatehouse_redis_breaker_open") == 1
+	})
+	after := f.added(n, client, 15)
+	f.t.Logf("%s: a limit adds %s at the median while Redis is found out, %s after", n.name, before[2], after[7])
+	if limit := budget + 200*time.Millisecond; before[2] > limit {
+		f.t.Errorf("%s: a limit added %s to a request, wanted at most %s", n.name, before[2], limit)
+	}
+	if after[7] > budget {
+		f.t.Errorf("%s: with the breaker open a limit added %s to a request, wanted nothing", n.name, after[7])
+	}
+}
+
+// shared checks that limits are the fleet's again: every node decides by Redis, and together they give one bucket's worth.
+func (f *fleet) shared(client int) {
+	f.t.Helper()
+	all := f.load(client, "local", time.Second, f.nodes...)
+	f.t.Logf("shared again: %d admitted in %s, by %v", all.admitted(), all.most.Round(time.Millisecond), all.sources)
+	// A call now and then may miss its budget on a machine that is busy; then this node's share pays for it.
+	if most := burst + rate*all.most.Seconds() + 1 + float64(all.sources["local"]); float64(all.admitted()) > most {
+		f.t.Errorf("shared again: %d admitted, wanted at most %.1f", all.admitted(), most)
+	}
+	if all.decided["redis"] < all.decided["local"] {
+		f.t.Errorf("shared again: decided by %v, wanted Redis", all.decided)
+	}
+}
