@@ -5,10 +5,11 @@ STATICCHECK ?= honnef.co/go/tools/cmd/staticcheck@v0.8.2
 VERSION     ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 FUZZTIME    ?= 20s
 FUZZ        ?= ^Fuzz
+FAULTS      ?= 5m
 FUZZPKGS    ?= ./...
 CLIENTS     := internal/blackbox/testdata/clients
 
-.PHONY: build test big bench lint fuzz run redis clients strangers
+.PHONY: build test big faults bench lint fuzz run redis clients strangers
 
 build: ## one static binary, ./gatehouse
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o gatehouse ./cmd/gatehouse
@@ -26,6 +27,9 @@ test: redis ## every test, with the race detector where the machine has a C comp
 
 big: ## the tests that take a gigabyte, a thousand connections or hundreds of reloads, at full size
 	GATEHOUSE_BIG=1 $(GO) test -count=1 -timeout 30m -run 'Big|UnderLoad|SlowReaders' ./proxy ./internal/app ./cmd/gatehouse
+
+faults: redis ## faults of Redis drawn at random under load for five minutes, or as long as FAULTS says; prints its seed
+	GATEHOUSE_FAULTS=$(FAULTS) $(GO) test -race -count=1 -timeout 60m -v -run '^TestRandomFaults$$' ./internal/faults
 
 redis: ## installs redis-server by the system's package manager where there is none
 	@command -v redis-server >/dev/null 2>&1 || sh .ci/redis

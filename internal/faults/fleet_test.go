@@ -12,6 +12,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -32,7 +33,7 @@ const (
 	slowly  = 10 // the burst of the limit that refills once an hour
 	stale   = 2 * time.Second
 	budget  = 25 * time.Millisecond
-	clients = 24 // each phase of a test has one, and so buckets, of its own
+	clients = 40 // each phase of a test has one, and so buckets, of its own
 	nodes   = 3
 
 	// patience is for what must come true; how long it took is logged. It is not the claim.
@@ -227,23 +228,37 @@ func (f *fleet) get(url string) (int, string) {
 	return res.StatusCode, string(text)
 }
 
-// metric is the value of a series without labels, or with them as they stand in the text; -1 where it is not there.
-func (n *node) metric(series string) float64 {
+// metrics are the node's series, each under its name with its labels as they stand in the text.
+func (n *node) metrics() map[string]float64 {
 	_, text := n.f.get(*n.admin.Load() + "/metrics")
+	out := map[string]float64{}
 	for line := range strings.Lines(text) {
-		if rest, ok := strings.CutPrefix(line, series+" "); ok {
-			var v float64
-			fmt.Sscan(rest, &v)
-			return v
+		name, value, _ := strings.Cut(strings.TrimSpace(line), "} ")
+		if value != "" {
+			name += "}"
+		} else {
+			name, value, _ = strings.Cut(strings.TrimSpace(line), " ")
 		}
+		if v, err := strconv.ParseFloat(value, 64); err == nil {
+			out[name] = v
+		}
+	}
+	return out
+}
+
+// metric is the value of one series; -1 where it is not there.
+func (n *node) metric(series string) float64 {
+	if v, ok := n.metrics()[series]; ok {
+		return v
 	}
 	return -1
 }
 
 // well reports whether the node and its Redis are on terms, and it knows of so many nodes.
 func (n *node) well(fleet int) bool {
-	return n.metric("gatehouse_redis_up") == 1 && n.metric("gatehouse_redis_breaker_open") == 0 && n.metric("gatehouse_revocation_outbox_entries") == 0 &&
-		n.staleness() < 1500*time.Millisecond && n.metric("gatehouse_fleet_nodes") == float64(fleet)
+	m := n.metrics()
+	return m["gatehouse_redis_up"] == 1 && m["gatehouse_redis_breaker_open"] == 0 && m["gatehouse_revocation_outbox_entries"] == 0 &&
+		m["gatehouse_revocation_staleness_seconds"] < 1.5 && m["gatehouse_fleet_nodes"] == float64(fleet)
 }
 
 func (n *node) staleness() time.Duration {

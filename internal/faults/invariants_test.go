@@ -1,0 +1,182 @@
+package faults
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// What must hold whatever happens. Each invariant is a function over what was seen, with a test of its own that shows it a
+// violation.
+
+// span is a stretch of time.
+type span struct{ from, to time.Time }
+
+func (s span) meets(from, to time.Time) bool { return !s.from.After(to) && !s.to.Before(from) }
+
+// promise is a revocation that a node has answered with 200.
+type promise struct {
+	token string
+	node  int
+	at    time.Time // of the answer
+}
+
+// sight is what a node made of a token.
+type sight struct {
+	token    string
+	node     int
+	from, to time.Time // of the request
+	passed   bool      // it answered 200
+}
+
+// forgotten are the breaches of the first invariant: a node that lets a token pass of which it had itself answered that it is
+// revoked; and after healing, any node that lets such a token pass.
+func forgotten(promises []promise, sights []sight, healed time.Time) (breaches []string) {
+	by := map[string]promise{}
+	for _, p := range promises {
+		if first, ok := by[p.token]; !ok || p.at.Before(first.at) {
+			by[p.token] = p
+		}
+	}
+	for _, s := range sights {
+		p, revoked := by[s.token]
+		switch {
+		case !revoked || !s.passed || !s.from.After(p.at):
+		case s.node == p.node:
+			breaches = append(breaches, fmt.Sprintf("node %d let a token pass %s after it had answered that it is revoked", s.node, s.from.Sub(p.at)))
+		case s.from.After(healed):
+			breaches = append(breaches, fmt.Sprintf("node %d let a token pass %s after healing, which node %d had revoked", s.node, s.from.Sub(healed), p.node))
+		}
+	}
+	return breaches
+}
+
+// clockSlack is what Redis's own clock may lag behind while it runs a script: it reads it once in each round of its loop.
+const clockSlack = 100 * time.Millisecond
+
+// bucket is a limit as it was granted, and when it was lost: a bucket that is lost is full again. Fewer are the times in which
+// the fleet was a node short, so that a node's share was larger.
+type bucket struct {
+	burst, rate float64
+	lost, fewer []span
+}
+
+// tooMany is the breach of the second invariant, "" for none: in no window may more be admitted than burst + rate × window, and
+// one burst more for each time that the bucket was lost within it. Only what began and ended inside the window counts as
+// admitted in it, since nobody saw the moment of the decision.
+func tooMany(what string, admitted []record, b bucket) string {
+	slices.SortFunc(admitted, func(x, y record) int { return x.end.Compare(y.end) })
+	for i := range admitted {
+		from := admitted[i].start
+		count := 0
+		for _, r := range admitted {
+			if r.start.Before(from) {
+				continue
+			}
+			count++
+			most := b.burst + b.rate*(r.end.Sub(from)+clockSlack).Seconds()
+			if slices.ContainsFunc(b.fewer, func(s span) bool { return s.meets(from, r.end) }) {
+				most *= float64(nodes) / (nodes - 1)
+			}
+			for _, l := range b.lost {
+				if l.meets(from, r.end) {
+					most += b.burst
+				}
+			}
+			if float64(count) > most+1 {
+				return fmt.Sprintf("%s: %d admitted within %s, wanted at most %.1f", what, count, r.end.Sub(from), most)
+			}
+		}
+	}
+	return ""
+}
+
+// overLimit are the breaches of the second invariant for one client: what Redis admitted, for the fleet; and what each
+// process of each node admitted by itself, which is its share of burst and rate, whenever and for however long it thought
+// Redis away. A process that ends takes its bucket with it. So the fleet admits in any window what the limit says, one burst
+// more for each time that Redis lost the bucket, and the shares of those nodes that did without it.
+func overLimit(client string, seen [][]record, fleet bucket) (breaches []string) {
+	var shared []record
+	for i, list := range seen {
+		local := map[int64][]record{}
+		for _, r := range list {
+			switch {
+			case r.client != client || !r.admitted:
+			case r.source == "local":
+				local[r.life] = append(local[r.life], r)
+			default: // redis, and a lease of permits taken there
+				shared = append(shared, r)
+			}
+		}
+		for life, own := range local {
+			share := bucket{burst: fleet.burst / nodes, rate: fleet.rate / nodes, fewer: fleet.fewer}
+			if breach := tooMany(fmt.Sprintf("%s by node %d alone, process %d", client, i, life), own, share); breach != "" {
+				breaches = append(breaches, breach)
+			}
+		}
+	}
+	fleet.fewer = nil // Redis's bucket is the same for any number
+	if breach := tooMany(client+" by Redis", shared, fleet); breach != "" {
+		breaches = append(breaches, breach)
+	}
+	return breaches
+}
+
+// wait is how long a limit took to decide.
+type wait struct {
+	at   time.Time
+	took time.Duration
+}
+
+// waitSlack is what is always allowed on top of a budget.
+const waitSlack = 25 * time.Millisecond
+
+// tooLong are the breaches of the third invariant: a decision that took longer than the budget. A timer of the same length runs
+// beside the limits all the time; by as much as one that was running at the same moment came late, a decision may.
+func tooLong(waits, timers []wait, budget time.Duration) (breaches []string) {
+	for _, w := range waits {
+		if w.took <= budget+waitSlack {
+			continue
+		}
+		late := time.Duration(0)
+		for _, timer := range timers {
+			if (span{timer.at, timer.at.Add(timer.took)}).meets(w.at, w.at.Add(w.took)) {
+				late = max(late, timer.took-budget)
+			}
+		}
+		if most := budget + waitSlack + 2*late; w.took > most {
+			breaches = append(breaches, fmt.Sprintf("a limit took %s to decide, wanted at most %s", w.took, most))
+		}
+	}
+	return breaches
+}
+
+// usage is what the fleet holds at one moment.
+type usage struct {
+	goroutines int
+	conns      []int // connections to Redis, by node
+}
+
+// grown are the breaches of the fourth invariant: after healing no more goroutines than before, but for a few that come and go,
+// and no more connections of a node than its pools may hold.
+func grown(before, after usage, pools int) (breaches []string) {
+	const comeAndGo = 12
+	if after.goroutines > before.goroutines+comeAndGo {
+		breaches = append(breaches, fmt.Sprintf("%d goroutines after healing, %d before", after.goroutines, before.goroutines))
+	}
+	for i, n := range after.conns {
+		if n > max(before.conns[i], pools) {
+			breaches = append(breaches, fmt.Sprintf("node %d has %d connections to Redis after healing, and had %d", i, n, before.conns[i]))
+		}
+	}
+	return breaches
+}
+
+// worst is the longest of the waits; 0 where there is none.
+func worst(waits []wait) time.Duration {
+	if len(waits) == 0 {
+		return 0
+	}
+	return slices.MaxFunc(waits, func(a, b wait) int { return cmp.Compare(a.took, b.took) }).took
+}
