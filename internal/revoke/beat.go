@@ -64,7 +64,8 @@ func (f *Feed) beat(ctx context.Context) (streamID, error) {
 		return streamID{}, err
 	}
 	f.clock.measure(now, sent, f.clock.local())
-	f.live.Store(live)
+	f.warnClock()
+	f.counted(live, at)
 	f.roll.Store(&roll{at: at, now: now, head: head, nodes: parseNodes(answer[4])})
 	if head.compare(applied) < 0 {
 		f.relink.Store(true) // what was read from this log is no longer in it
@@ -154,8 +155,40 @@ func (f *Feed) count(nodes map[string]string, id streamID) (applied, live int) {
 	return applied, live
 }
 
-// nodes is the size of the fleet by the last heartbeat, also one of before a restart; this node is included.
+// counted takes the number of nodes that a heartbeat found. A smaller one counts once no heartbeat has found more for as long as
+// a silent node counts: an emptied Redis knows at first only the node that asks, and would have each of them grant all of
+// every limit if it went away again.
+func (f *Feed) counted(live int64, at time.Duration) {
+	f.sizing.Lock()
+	defer f.sizing.Unlock()
+	if live >= f.live.Load() {
+		f.live.Store(live)
+		f.sizedAt = at
+		return
+	}
+	if at-f.sizedAt > f.pace.silent {
+		f.live.Store(live)
+		f.sizedAt = at
+	}
+}
+
+// nodes is the size of the fleet by the last heartbeats, also those of before a restart; this node is included.
 func (f *Feed) nodes() int { return max(1, int(f.live.Load())) }
+
+// warnClock tells when this node's clock and Redis's have come apart, and when they are in step again: tokens are issued by
+// Redis's and judged by the node's.
+func (f *Feed) warnClock() {
+	offset := time.Duration(f.clock.offset.Load())
+	apart := offset.Abs() > clockAlarm
+	if was := f.apart.Swap(apart); was == apart {
+		return
+	}
+	if apart {
+		f.log.Warn("this node's clock and redis's differ: tokens are issued by redis's and judged by this one", "redis_ahead", offset)
+	} else {
+		f.log.Info("this node's clock and redis's are in step again", "redis_ahead", offset)
+	}
+}
 
 // trouble logs when something begins to fail, and when it works again.
 type trouble struct {

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"math"
 	"strconv"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -59,7 +60,10 @@ type Feed struct {
 	beatAt, readAt atomic.Int64
 	persisted      time.Duration // when sync was last written, likewise; the heartbeat's alone
 	ready          atomic.Bool
-	live           atomic.Int64         // nodes alive at the last heartbeat; 0 before the first
+	live           atomic.Int64         // nodes alive by the last heartbeats; 0 before the first
+	sizing         sync.Mutex           // held while live changes
+	sizedAt        time.Duration        // when a heartbeat last found as many, since the clock's start
+	apart          atomic.Bool          // the clocks were far from each other at the last heartbeat
 	roll           atomic.Pointer[roll] // who was there at the last heartbeat; nil before the first
 
 	reconciled, ignored, unreadable, unjournalled atomic.Int64

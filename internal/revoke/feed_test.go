@@ -568,3 +568,22 @@ func TestEvictingRedisIsWarnedOf(t *testing.T) {
 		}
 	}
 }
+
+// TestFleetSizeShrinksLate: what one heartbeat finds too few is not believed at once: an emptied Redis knows nobody yet.
+func TestFleetSizeShrinksLate(t *testing.T) {
+	f := &Feed{pace: pace{silent: 5 * time.Second}}
+	for _, tt := range []struct {
+		after time.Duration
+		found int64
+		want  int
+	}{
+		{0, 3, 3}, {time.Second, 1, 3}, {2 * time.Second, 2, 3}, {3 * time.Second, 3, 3}, // Redis was emptied
+		{4 * time.Second, 2, 3}, {8 * time.Second, 2, 3}, {8*time.Second + time.Millisecond, 2, 2}, // one has left
+		{9 * time.Second, 5, 5}, // more count at once
+	} {
+		f.counted(tt.found, tt.after)
+		if got := f.nodes(); got != tt.want {
+			t.Errorf("%s: %d found, %d counted, wanted %d", tt.after, tt.found, got, tt.want)
+		}
+	}
+}

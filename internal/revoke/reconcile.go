@@ -186,9 +186,6 @@ func (f *Feed) forget(ctx context.Context, pairs []string, due int64) error {
 
 // warn tells of what in this Redis endangers revocations.
 func (f *Feed) warn(ctx context.Context) {
-	if offset := time.Duration(f.clock.offset.Load()); offset.Abs() > clockAlarm {
-		f.log.Warn("this node's clock and redis's differ", "redis_ahead", offset)
-	}
 	ctx, cancel := context.WithTimeout(ctx, callLimit)
 	defer cancel()
 	info, err := f.redis.Cmd(f.keys.tokens).Info(ctx, "memory").Result()
