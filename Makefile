@@ -25,8 +25,8 @@ test: redis ## every test, with the race detector where the machine has a C comp
 	  $(GO) test -shuffle=on -count=1 -timeout 9m ./...; \
 	fi
 
-big: ## the tests that take a gigabyte, a thousand connections or hundreds of reloads, at full size
-	GATEHOUSE_BIG=1 $(GO) test -count=1 -timeout 30m -run 'Big|UnderLoad|SlowReaders' ./proxy ./internal/app ./cmd/gatehouse
+big: ## the tests that take a gigabyte, a thousand connections, a million keys or hundreds of reloads, at full size
+	GATEHOUSE_BIG=1 $(GO) test -count=1 -timeout 30m -run 'Big|UnderLoad|SlowReaders' ./proxy ./internal/app ./internal/faults ./cmd/gatehouse
 
 faults: redis ## faults of Redis drawn at random under load for five minutes, or as long as FAULTS says; prints its seed
 	GATEHOUSE_FAULTS=$(FAULTS) $(GO) test -race -count=1 -timeout 60m -v -run '^TestRandomFaults$$' ./internal/faults

@@ -51,7 +51,8 @@ type fleet struct {
 	issuer   string
 	ringKey  string
 	secrets  []string
-	queued   string // a token that was revoked while Redis was away
+	bearers  map[int]string // tokens for limited routes, by client, where a test has taken them before
+	queued   string         // a token that was revoked while Redis was away
 	nodes    []*node
 }
 

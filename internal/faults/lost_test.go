@@ -48,17 +48,21 @@ func TestBackEmpty(t *testing.T) {
 // spend takes all that the slow limit gives a client, asking every node, and checks that it gave as much as wanted.
 func (f *fleet) spend(client, want int) {
 	f.t.Helper()
-	bearer := f.token(f.nodes[0], client, "limits")
-	admitted := 0
+	if admitted := f.spent(client); admitted != want {
+		f.t.Errorf("a limit that gives %d at once, and one an hour, admitted %d", want, admitted)
+	}
+}
+
+func (f *fleet) spent(client int) (admitted int) {
+	f.t.Helper()
+	bearer := f.bearer(f.nodes[0], client)
 	for i := range 2*slowly + 2 {
 		status, _ := f.nodes[i%len(f.nodes)].call("slow", bearer)
 		if status == 200 {
 			admitted++
 		}
 	}
-	if admitted != want {
-		f.t.Errorf("a limit that gives %d at once, and one an hour, admitted %d", want, admitted)
-	}
+	return admitted
 }
 
 // replicated are a master, its replica, and the network between them.

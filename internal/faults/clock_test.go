@@ -1,0 +1,77 @@
+package faults
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"gatehouse/internal/redistest"
+)
+
+// TestRedisClock: Redis's clock steps by an hour, forward or back, and is put right again. A bucket is full once more at most,
+// and refuses nobody for long; what is revoked stays so, on a new node too; and every node warns of it, since tokens are issued by
+// Redis's clock and judged by its own.
+func TestRedisClock(t *testing.T) {
+	t.Parallel()
+	for name, step := range map[string]time.Duration{"an hour ahead": time.Hour, "an hour behind": -time.Hour} {
+		t.Run(name, func(t *testing.T) {
+			server, clock := redistest.StartClock(t)
+			f := newFleet(t, server, time.Second)
+			h := f.hold(0)
+			f.bearers = map[int]string{}
+			for client := 1; client <= 6; client++ { // tokens from before the step
+				f.bearers[client] = f.token(f.nodes[0], client, "limits")
+			}
+			later := f.token(f.nodes[1], 7, "lax")
+			f.spend(1, slowly)
+			f.within("before the step", f.load(2, "local", time.Second, f.nodes...), 1)
+
+			clock.Set(step)
+			for _, n := range f.nodes {
+				f.eventually(n.name+" warns that the clocks differ", func() bool { return strings.Contains(n.log.String(), "clock and redis's differ") })
+			}
+			f.settle()
+			again := f.spent(1)
+			t.Logf("after the step a bucket that was empty gave %d of %d", again, slowly)
+			if again > slowly {
+				t.Errorf("after the step a bucket that was empty gave %d, wanted one burst of %d at most", again, slowly)
+			}
+			f.within("a new client after the step", f.load(3, "local", time.Second, f.nodes...), 1)
+			after := f.load(2, "local", time.Second, f.nodes...)
+			t.Logf("a bucket from before the step gave %d", after.admitted())
+			if most := 2*burst + rate*after.most.Seconds() + 1; float64(after.admitted()) > most {
+				t.Errorf("a bucket from before the step gave %d, wanted %.1f at most", after.admitted(), most)
+			}
+
+			f.refuses(f.nodes[1], h.revoked)
+			f.passes(f.nodes[1], h.lax)
+			f.revokes(f.nodes[1], later, true, nodes)
+			f.refusedByAll(later, f.nodes...)
+			young := f.add() // neither clock alone has made the fleet forget
+			young.start()
+			f.settle()
+			f.refusedByAll(h.revoked, young)
+			f.refusedByAll(later, young)
+			for _, n := range f.nodes {
+				if _, status := n.token(8, "lax"); status != 200 {
+					t.Errorf("%s: /oauth/token answered %d", n.name, status)
+				}
+			}
+
+			clock.Set(0)
+			for _, n := range f.nodes {
+				f.eventually(n.name+" says that the clocks are in step", func() bool { return strings.Contains(n.log.String(), "in step again") })
+			}
+			f.settle()
+			f.refusedByAll(h.revoked, f.nodes...)
+			f.refusedByAll(later, f.nodes...)
+			back := f.load(3, "local", time.Second, f.nodes...)
+			t.Logf("a bucket from before the clock was put right gave %d", back.admitted())
+			if back.admitted() < rate/2 { // it refuses nobody for an hour
+				t.Errorf("after the clock was put right a bucket gave %d", back.admitted())
+			}
+			f.within("a new client after the clock was put right", f.load(4, "local", time.Second, f.nodes...), 1)
+			f.issues(9)
+		})
+	}
+}
