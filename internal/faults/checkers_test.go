@@ -68,8 +68,8 @@ func TestOverLimit(t *testing.T) {
 		"a node without Redis takes the whole limit": {[][]record{steady(0, 30, 1, "local")}, limit, 1},
 		"a node that was restarted has a new share":  {[][]record{join(steady(0, 10, 1, "local"), reborn)}, limit, 0},
 		"what leased permits admitted counts":        {[][]record{join(steady(0, 30, 1, "redis"), steady(30, 30, 1, "lease"))}, limit, 1},
-		"a share of two while the third restarts":    {[][]record{steady(0, 15, 1, "local")}, bucket{burst: 30, rate: 60, fewer: []span{{at(0), at(50)}}}, 0},
-		"a share of one while the third restarts":    {[][]record{steady(0, 30, 1, "local")}, bucket{burst: 30, rate: 60, fewer: []span{{at(0), at(50)}}}, 1},
+		"a share of two while the third restarts":    {[][]record{steady(0, 15, 1, "local")}, bucket{burst: 30, rate: 60, sizes: []size{{span{at(0), at(50)}, 2}}}, 0},
+		"a share of one while the third restarts":    {[][]record{steady(0, 30, 1, "local")}, bucket{burst: 30, rate: 60, sizes: []size{{span{at(0), at(50)}, 2}}}, 1},
 		"another client's do not":                    {[][]record{{{client: "d", source: "redis", admitted: true}}}, bucket{}, 0},
 	} {
 		if got := overLimit("c", tt.seen, tt.bucket); len(got) != tt.want {

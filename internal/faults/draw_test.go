@@ -19,7 +19,7 @@ type storm struct {
 	beside *redistest.Proxy // the network of the limiter beside the fleet, which shares node 0's fate
 	begun  time.Time
 
-	lost, fewer []span // when Redis lost what it held, and when a node was missing
+	lost []span // when Redis lost what it held
 }
 
 // fault is one that can be drawn. It ends by itself, or by end.
@@ -29,8 +29,7 @@ type fault struct {
 	begin func(s *storm) (what string, end func())
 }
 
-// longest is how long a fault lasts at most: less than the five seconds after which a silent node no longer counts in the fleet,
-// so that a node's share stays what it is.
+// longest is how long a fault lasts at most: less than the five seconds after which a silent node no longer counts in the fleet.
 const longest = 2500 * time.Millisecond
 
 var faults = []fault{
@@ -84,10 +83,7 @@ var faults = []fault{
 	}},
 	{"node restarts", true, func(s *storm) (string, func()) {
 		n := s.f.nodes[s.rng.IntN(nodes)]
-		from := time.Now()
 		n.restart()
-		s.f.settle()
-		s.fewer = append(s.fewer, span{from, time.Now()})
 		return n.name, func() {}
 	}},
 }

@@ -37,7 +37,7 @@ const (
 	nodes   = 3
 
 	// patience is for what must come true; how long it took is logged. It is not the claim.
-	patience = 30 * time.Second
+	patience = 2 * time.Minute
 )
 
 // fleet is some gateways of one configuration.

@@ -55,11 +55,18 @@ func forgotten(promises []promise, sights []sight, healed time.Time) (breaches [
 // clockSlack is what Redis's own clock may lag behind while it runs a script: it reads it once in each round of its loop.
 const clockSlack = 100 * time.Millisecond
 
-// bucket is a limit as it was granted, and when it was lost: a bucket that is lost is full again. Fewer are the times in which
-// the fleet was a node short, so that a node's share was larger.
+// bucket is a limit as it was granted, and when it was lost: a bucket that is lost is full again. Sizes are when nodes knew of
+// another number of nodes, so that a node's share was another one.
 type bucket struct {
 	burst, rate float64
-	lost, fewer []span
+	lost        []span
+	sizes       []size
+}
+
+// size is how many nodes the fleet had, as far as a node knew.
+type size struct {
+	span
+	nodes float64
 }
 
 // tooMany is the breach of the second invariant, "" for none: in no window may more be admitted than burst + rate × window, and
@@ -76,9 +83,7 @@ func tooMany(what string, admitted []record, b bucket) string {
 			}
 			count++
 			most := b.burst + b.rate*(r.end.Sub(from)+clockSlack).Seconds()
-			if slices.ContainsFunc(b.fewer, func(s span) bool { return s.meets(from, r.end) }) {
-				most *= float64(nodes) / (nodes - 1)
-			}
+			most *= nodes / fewest(b.sizes, from, r.end)
 			for _, l := range b.lost {
 				if l.meets(from, r.end) {
 					most += b.burst
@@ -90,6 +95,17 @@ func tooMany(what string, admitted []record, b bucket) string {
 		}
 	}
 	return ""
+}
+
+// fewest is the smallest size of the fleet that any node knew of in that time.
+func fewest(sizes []size, from, to time.Time) float64 {
+	least := float64(nodes)
+	for _, s := range sizes {
+		if s.meets(from, to) {
+			least = max(1, min(least, s.nodes))
+		}
+	}
+	return least
 }
 
 // overLimit are the breaches of the second invariant for one client: what Redis admitted, for the fleet; and what each
@@ -110,13 +126,13 @@ func overLimit(client string, seen [][]record, fleet bucket) (breaches []string)
 			}
 		}
 		for life, own := range local {
-			share := bucket{burst: fleet.burst / nodes, rate: fleet.rate / nodes, fewer: fleet.fewer}
+			share := bucket{burst: fleet.burst / nodes, rate: fleet.rate / nodes, sizes: fleet.sizes}
 			if breach := tooMany(fmt.Sprintf("%s by node %d alone, process %d", client, i, life), own, share); breach != "" {
 				breaches = append(breaches, breach)
 			}
 		}
 	}
-	fleet.fewer = nil // Redis's bucket is the same for any number
+	fleet.sizes = nil // Redis's bucket is the same for any number
 	if breach := tooMany(client+" by Redis", shared, fleet); breach != "" {
 		breaches = append(breaches, breach)
 	}

@@ -35,6 +35,7 @@ type watcher struct {
 	sights   []sight
 	waits    []wait
 	timers   []wait
+	sizes    []size
 	odd      []string // answers that nobody should get
 	tokens   int      // that were issued
 }
@@ -62,7 +63,7 @@ func TestRandomFaults(t *testing.T) {
 	w.sweep()
 
 	breaches := forgotten(w.promises, w.sights, healed)
-	breaches = append(breaches, overLimit("c"+strconv.Itoa(limited), f.seen(), bucket{burst: burst, rate: rate, lost: s.lost, fewer: s.fewer})...)
+	breaches = append(breaches, overLimit("c"+strconv.Itoa(limited), f.seen(), bucket{burst: burst, rate: rate, lost: s.lost, sizes: w.sizes})...)
 	breaches = append(breaches, tooLong(w.waits, w.timers, budget)...)
 	breaches = append(breaches, f.settledUsage(before)...)
 	for _, b := range append(breaches, w.odd...) {
@@ -103,7 +104,25 @@ func (w *watcher) watch(beside *redistest.Proxy, seed uint64) {
 		time.Sleep(budget)
 		w.note(func() { w.timers = append(w.timers, wait{start, time.Since(start)}) })
 	})
+	last := time.Now()
+	w.keep(250*time.Millisecond, func() { last = w.count(last) })
 	w.decide(beside)
+}
+
+// count notes where a node knows of fewer nodes than there are: then its share of a limit is larger. It asks all of them, and
+// what they say is taken to hold since they were asked before.
+func (w *watcher) count(since time.Time) time.Time {
+	least := float64(nodes)
+	for _, n := range w.f.nodes {
+		if known := n.metric("gatehouse_fleet_nodes"); known >= 1 {
+			least = min(least, known)
+		}
+	}
+	now := time.Now()
+	if least < nodes {
+		w.note(func() { w.sizes = append(w.sizes, size{span{since, now.Add(time.Second)}, least}) })
+	}
+	return now
 }
 
 // keep calls once again and again until the end of the run.
