@@ -80,18 +80,18 @@ func TestOverLimit(t *testing.T) {
 
 func TestTooLong(t *testing.T) {
 	ms := time.Millisecond
-	late := []wait{{at(500), 125 * ms}}
+	timers := []wait{{at(0), 25 * ms}, {at(5000), 125 * ms}, {at(5200), 25 * ms}}
 	for name, tt := range map[string]struct {
 		wait wait
 		want int
 	}{
 		"within the budget":                           {wait{at(0), 20 * ms}, 0},
 		"a read that ended by go-redis's own timeout": {wait{at(0), 75 * ms}, 1},
-		"while the machine was late as well":          {wait{at(510), 200 * ms}, 0},
-		"longer than that explains":                   {wait{at(510), 600 * ms}, 1},
-		"the machine was late another time":           {wait{at(700), 200 * ms}, 1},
+		"while the machine was late as well":          {wait{at(5010), 300 * ms}, 0},
+		"longer than that explains":                   {wait{at(5010), 600 * ms}, 1},
+		"the machine was late another time":           {wait{at(7000), 200 * ms}, 1},
 	} {
-		if got := tooLong([]wait{tt.wait}, late, 25*ms); len(got) != tt.want {
+		if got := tooLong([]wait{tt.wait}, timers, 25*ms); len(got) != tt.want {
 			t.Errorf("%s: %d breaches %v, wanted %d", name, len(got), got, tt.want)
 		}
 	}

@@ -179,10 +179,7 @@ func TestTwoMasters(t *testing.T) {
 	half := f.load(1, "local", time.Second, old...)
 	f.within("limits of the old half", half, 1)
 	other := f.load(1, "local", time.Second, young...)
-	t.Logf("limits of the young half: %d admitted, by %v", other.admitted(), other.sources)
-	if least := 0.95 * (burst + rate*other.least.Seconds()); float64(other.admitted()) < least {
-		t.Errorf("the young half admitted %d, wanted the full limit of %.1f", other.admitted(), least)
-	}
+	f.within("limits of the young half", other, 1) // a full one, too
 	here, there := f.token(old[0], 2, "lax"), f.token(young[0], 2, "lax")
 	f.revokes(old[0], here, true, 2)
 	f.revokes(young[0], there, true, 1)
