@@ -36,6 +36,8 @@ const (
 	clients = 40 // each phase of a test has one, and so buckets, of its own
 	nodes   = 3
 
+	// slowHeal is what is worth a line about what was missing.
+	slowHeal = 5 * time.Second
 	// patience is for what must come true; how long it took is logged. It is not the claim.
 	patience = 2 * time.Minute
 )
@@ -256,10 +258,24 @@ func (n *node) metric(series string) float64 {
 }
 
 // well reports whether the node and its Redis are on terms, and it knows of so many nodes.
-func (n *node) well(fleet int) bool {
+func (n *node) well(fleet int) bool { return n.ails(fleet) == "" }
+
+// ails is what a node that is not well lacks.
+func (n *node) ails(fleet int) string {
 	m := n.metrics()
-	return m["gatehouse_redis_up"] == 1 && m["gatehouse_redis_breaker_open"] == 0 && m["gatehouse_revocation_outbox_entries"] == 0 &&
-		m["gatehouse_revocation_staleness_seconds"] < 1.5 && m["gatehouse_fleet_nodes"] == float64(fleet)
+	switch size, old := m["gatehouse_fleet_nodes"], m["gatehouse_revocation_staleness_seconds"]; {
+	case m["gatehouse_redis_up"] != 1:
+		return "no heartbeat"
+	case m["gatehouse_redis_breaker_open"] != 0:
+		return "an open breaker"
+	case m["gatehouse_revocation_outbox_entries"] != 0:
+		return "revocations that wait"
+	case old >= 1.5:
+		return fmt.Sprintf("revocations of %.1fs ago", old)
+	case size != float64(fleet):
+		return fmt.Sprintf("a fleet of %v", size)
+	}
+	return ""
 }
 
 func (n *node) staleness() time.Duration {
@@ -270,8 +286,16 @@ func (n *node) staleness() time.Duration {
 func (f *fleet) settle() time.Duration {
 	f.t.Helper()
 	start := time.Now()
+	ails := map[string]int{}
 	for _, n := range f.nodes {
-		f.eventually(n.name+" is well", func() bool { return n.well(len(f.nodes)) })
+		f.eventually(n.name+" is well", func() bool {
+			why := n.ails(len(f.nodes))
+			ails[why]++
+			return why == ""
+		})
+	}
+	if took := time.Since(start); took > slowHeal {
+		f.t.Logf("it took %s until all were well; how often they were seen to have what: %v", took, ails)
 	}
 	return time.Since(start)
 }
