@@ -6,12 +6,22 @@ import "strings"
 type Failure struct {
 	Reason Reason
 	Detail string // in words, for people; holds no byte of the token
+	At     Check  // which one failed: of CheckHeader to CheckClaims, or CheckAudience
+	// Said is what the token says of itself where it got that far. Nobody vouches for a word of it.
+	Said Said
+}
+
+// Said is the part of an unverified token that helps to find out what is wrong with it. It shares the memory of the token:
+// who keeps it makes a copy.
+type Said struct {
+	Algorithm, KeyID, IssuerURL string // alg, kid and iss; "" where there is none, or it was not read
+	Issuer                      string // the configured name of the issuer; "" where iss names none
 }
 
 var (
-	missing  = &Failure{MissingToken, "this route needs an access token: send Authorization: Bearer and the token"}
-	multiple = &Failure{MultipleTokens, "the request has more than one Authorization header"}
-	unclear  = &Failure{MalformedToken, "wanted Authorization: Bearer, one space and one token"}
+	missing  = &Failure{Reason: MissingToken, At: CheckHeader, Detail: "this route needs an access token: send Authorization: Bearer and the token"}
+	multiple = &Failure{Reason: MultipleTokens, At: CheckHeader, Detail: "the request has more than one Authorization header"}
+	unclear  = &Failure{Reason: MalformedToken, At: CheckHeader, Detail: "wanted Authorization: Bearer, one space and one token"}
 )
 
 // Bearer finds the access token in the values of the Authorization header (RFC 6750 §2.1). The scheme is compared

@@ -11,7 +11,7 @@ import (
 func (iss *Issuer) principal(t *token.Token, c token.Claims, now int64) (*Principal, *Failure) {
 	p := &Principal{Issuer: iss.Name, IssuerURL: iss.URL, KeyID: t.KeyID}
 	if url, _ := c.Text("iss"); url != iss.URL {
-		return nil, &Failure{WrongIssuer, "iss is not the issuer whose key verifies the token"}
+		return nil, &Failure{Reason: WrongIssuer, At: CheckClaims, Detail: "iss is not the issuer whose key verifies the token"}
 	}
 	var ok bool
 	if p.Audience, ok = c.Texts("aud"); !ok {
@@ -28,7 +28,7 @@ func (iss *Issuer) principal(t *token.Token, c token.Claims, now int64) (*Princi
 func (iss *Issuer) own(p *Principal, t *token.Token, c token.Claims) (*Principal, *Failure) {
 	dialect, ok := iss.dialect(p.Audience)
 	if !ok {
-		return nil, &Failure{WrongAudience, "aud names no API of this gateway"}
+		return nil, &Failure{Reason: WrongAudience, At: CheckAudience, Detail: "aud names no API of this gateway"}
 	}
 	if t.Type != dialect.Type() {
 		return nil, malformed("typ is not that of an access token for this audience: wanted " + dialect.Type())
@@ -117,4 +117,6 @@ func further(c token.Claims, names []string) map[string]string {
 	return out
 }
 
-func malformed(detail string) *Failure { return &Failure{MalformedToken, detail} }
+func malformed(detail string) *Failure {
+	return &Failure{Reason: MalformedToken, At: CheckClaims, Detail: detail}
+}

@@ -25,6 +25,7 @@ type Principal struct {
 	IssuerURL string // iss
 	TokenID   string // jti
 	KeyID     string // the key that verified the token
+	Algorithm token.Algorithm
 	Audience  []string
 	Scopes    token.Scopes
 	Claims    map[string]string // of Options.Claims, those that the token has as text or a whole number; nil for none

@@ -16,12 +16,25 @@ const (
 	checks // how many there are
 )
 
+// The checks of Bearer and Verify, in their order. They come before those of Decide.
+const (
+	CheckHeader    Check = checks + 1 + iota // there is one Authorization header, of the right form
+	CheckForm                                // its token is one that is looked at
+	CheckKnown                               // iss names an issuer that is known
+	CheckKey                                 // alg is one of that issuer's, and kid names a key of its
+	CheckSignature                           // the key made the signature
+	CheckClaims                              // the claims have the form of that issuer's access tokens
+	endOfChecks
+)
+
 // String is the check in a word, for people.
 func (c Check) String() string {
-	if c >= checks {
+	names := [endOfChecks]string{"ready", "token", "issuer", "time", "revocation", "client", "audience", "scopes",
+		CheckHeader: "header", "form", "known issuer", "key", "signature", "claims"}
+	if c >= endOfChecks || names[c] == "" {
 		return "unknown"
 	}
-	return [checks]string{"ready", "token", "issuer", "time", "revocation", "client", "audience", "scopes"}[c]
+	return names[c]
 }
 
 // Outcome is how a check ended.
@@ -69,3 +82,13 @@ var traces = func() (all [checks + 1][]Step) {
 	}
 	return all
 }()
+
+// Failed is the check that refused; one that Decide does not make where it allowed.
+func (d Decision) Failed() Check {
+	for _, s := range d.Steps {
+		if s.Outcome == Failed {
+			return s.Check
+		}
+	}
+	return checks
+}

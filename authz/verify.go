@@ -81,21 +81,45 @@ func (v *Verifier) Verify(raw string, now int64) (p *Principal, hit bool, f *Fai
 	if p := v.cache.get(raw, now); p != nil {
 		return p, true, nil
 	}
+	p, from, f := v.verify(raw, now)
+	if f != nil {
+		return nil, false, f
+	}
+	if now < p.Expires {
+		v.cache.put(raw, p, from.keys, from.generation)
+	}
+	return p, false, nil
+}
+
+// Explain is Verify for another time than this one: it neither asks nor fills what is remembered, since a token that was good
+// at a time that somebody made up is not for others.
+func (v *Verifier) Explain(raw string, now int64) (*Principal, *Failure) {
+	p, _, f := v.verify(raw, now)
+	return p, f
+}
+
+// source is the key set that verified a token, as it was.
+type source struct {
+	keys       Keys
+	generation uint64
+}
+
+func (v *Verifier) verify(raw string, now int64) (*Principal, source, *Failure) {
 	t, err := token.Parse(raw)
 	if err != nil {
-		return nil, false, failure(err)
+		return nil, source{}, failure(err)
 	}
 	iss := v.issuers[t.UnverifiedIssuer()]
 	if iss == nil {
-		return nil, false, &Failure{WrongIssuer, "iss names no issuer that this gateway knows"}
+		return nil, source{}, fail(t, nil, CheckKnown, WrongIssuer, "iss names no issuer that this gateway knows")
 	}
 	if !slices.Contains(iss.Algorithms, token.Algorithm(t.Algorithm)) {
-		return nil, false, &Failure{UnsupportedAlg, "alg is none that this issuer signs with"}
+		return nil, source{}, fail(t, iss, CheckKey, UnsupportedAlg, "alg is none that this issuer signs with")
 	}
 	if t.ExtraHeader && iss.Profile == nil {
-		return nil, false, &Failure{MalformedToken, "the header has members other than alg, kid and typ"}
+		return nil, source{}, fail(t, iss, CheckForm, MalformedToken, "the header has members other than alg, kid and typ")
 	}
-	// Read before the key is: when a key is withdrawn while this goes on, what is remembered below counts for nothing.
+	// Read before the key is: when a key is withdrawn while this goes on, what is remembered of it counts for nothing.
 	generation := iss.Keys.Generation()
 	alg := token.Algorithm(t.Algorithm)
 	key := iss.Keys.Key(t.KeyID, alg)
@@ -104,40 +128,54 @@ func (v *Verifier) Verify(raw string, now int64) (p *Principal, hit bool, f *Fai
 		key = iss.Keys.Key(t.KeyID, alg)
 	}
 	if key == nil {
-		return nil, false, iss.unknown()
+		return nil, source{}, iss.unknown(t)
 	}
 	claims, err := t.Verify(key)
 	if err != nil {
-		return nil, false, failure(err)
+		f := failure(err)
+		f.Said = said(t, iss)
+		return nil, source{}, f
 	}
-	p, f = iss.principal(t, claims, now)
+	p, f := iss.principal(t, claims, now)
 	if f != nil {
-		return nil, false, f
+		f.Said = said(t, iss)
+		return nil, source{}, f
 	}
-	p.Claims = further(claims, v.claims)
-	if now < p.Expires {
-		v.cache.put(raw, p, iss.Keys, generation)
-	}
-	return p, false, nil
+	p.Algorithm, p.Claims = key.Algorithm(), further(claims, v.claims)
+	return p, source{iss.Keys, generation}, nil
 }
 
-func (iss *Issuer) unknown() *Failure {
+func (iss *Issuer) unknown(t *token.Token) *Failure {
 	if iss.Ready != nil && !iss.Ready() {
-		return &Failure{StateUnavailable, "this gateway has not read the issuer's keys, or not for too long"}
+		return fail(t, iss, CheckKey, StateUnavailable, "this gateway has not read the issuer's keys, or not for too long")
 	}
-	return &Failure{UnknownKey, "kid names no key of this issuer"}
+	return fail(t, iss, CheckKey, UnknownKey, "kid names no key of this issuer")
 }
 
+// fail is a failure of a token that could be read. A nil iss is an issuer that is not known.
+func fail(t *token.Token, iss *Issuer, at Check, reason Reason, detail string) *Failure {
+	return &Failure{Reason: reason, Detail: detail, At: at, Said: said(t, iss)}
+}
+
+func said(t *token.Token, iss *Issuer) Said {
+	s := Said{Algorithm: t.Algorithm, KeyID: t.KeyID, IssuerURL: t.UnverifiedIssuer()}
+	if iss != nil {
+		s.Issuer = iss.Name
+	}
+	return s
+}
+
+// failure is an error of the token package as a failure of its own: it is shared with nobody.
 func failure(err error) *Failure {
 	var e *token.Error
 	if !errors.As(err, &e) {
-		return &Failure{MalformedToken, "the token cannot be read"}
+		return &Failure{Reason: MalformedToken, At: CheckForm, Detail: "the token cannot be read"}
 	}
 	switch e.Kind {
 	case token.UnsupportedAlg:
-		return &Failure{UnsupportedAlg, e.Detail}
+		return &Failure{Reason: UnsupportedAlg, At: CheckKey, Detail: e.Detail}
 	case token.BadSignature:
-		return &Failure{BadSignature, e.Detail}
+		return &Failure{Reason: BadSignature, At: CheckSignature, Detail: e.Detail}
 	}
-	return &Failure{MalformedToken, e.Detail}
+	return &Failure{Reason: MalformedToken, At: CheckForm, Detail: e.Detail}
 }

@@ -4,9 +4,11 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 
 	"gatehouse/authz"
 	"gatehouse/internal/exchange"
+	"gatehouse/internal/trace"
 )
 
 // authorize judges the bearer token by the route's policy. On a public route it reads none.
@@ -15,14 +17,14 @@ func (c *call) authorize() *denial {
 	if rt.Public {
 		return nil
 	}
-	now := c.gw.o.Now().Unix()
+	now := c.now().Unix()
 	p, f := c.verify(now)
-	if f != nil {
-		return &denial{reason: f.Reason, detail: f.Detail}
+	if c.token.principal, c.token.failure = p, f; f != nil {
+		return &denial{reason: f.Reason, at: stepOf[f.At], detail: f.Detail}
 	}
 	c.recordToken(p)
 	d := authz.Decide(p, &rt.Policy, authz.Read(c.gw.o.Revocations, c.gw.o.Clients, p), now)
-	if d.Allowed {
+	if c.token.steps = d.Steps; d.Allowed {
 		c.principal, c.identity = p, p
 		return nil
 	}
@@ -30,14 +32,28 @@ func (c *call) authorize() *denial {
 	if d.Reason == authz.InsufficientScope {
 		c.identity = p
 	}
-	return &denial{reason: d.Reason, detail: d.Detail}
+	return &denial{reason: d.Reason, at: stepOf[d.Failed()], detail: d.Detail}
+}
+
+// now is the moment that tokens are judged at: this one, unless somebody asked about another.
+func (c *call) now() time.Time {
+	if c.what != nil && !c.what.At.IsZero() {
+		return c.what.At
+	}
+	return c.gw.o.Now()
 }
 
 // verify turns the Authorization header into a Principal.
 func (c *call) verify(now int64) (*authz.Principal, *authz.Failure) {
+	if c.what != nil && c.what.Principal != nil {
+		return c.what.Principal, nil
+	}
 	raw, f := authz.Bearer(c.r.Header["Authorization"])
 	if f != nil {
 		return nil, f
+	}
+	if c.token.length = len(raw); c.what != nil {
+		return c.gw.o.Verifier.Explain(raw, now)
 	}
 	p, hit, f := c.gw.o.Verifier.Verify(raw, now)
 	c.rec.Hit = exchange.CacheMiss
@@ -60,10 +76,10 @@ func (c *call) mayUpgrade() *denial {
 		return nil
 	}
 	if !c.route.WebSocket {
-		return &denial{reason: authz.UpgradeNotAllowed, detail: "this route takes no WebSocket; allow it with upgrade: [websocket] on the route"}
+		return &denial{reason: authz.UpgradeNotAllowed, at: trace.Upgrade, detail: "this route takes no WebSocket; allow it with upgrade: [websocket] on the route"}
 	}
 	if r.Method != http.MethodGet || r.Proto != "HTTP/1.1" || r.ContentLength != 0 || !isWebSocketKey(r.Header["Sec-Websocket-Key"]) {
-		return malformed("a WebSocket is opened by a GET of HTTP/1.1 without a body and with one Sec-WebSocket-Key of 16 bytes")
+		return malformed(trace.Upgrade, "a WebSocket is opened by a GET of HTTP/1.1 without a body and with one Sec-WebSocket-Key of 16 bytes")
 	}
 	c.upgrade = true
 	return nil
@@ -90,7 +106,7 @@ func (c *call) body() *denial {
 }
 
 func tooLarge(limit int64) *denial {
-	return &denial{reason: authz.BodyTooLarge, detail: "this route takes bodies of up to " + strconv.FormatInt(limit, 10) + " bytes"}
+	return &denial{reason: authz.BodyTooLarge, at: trace.Body, detail: "this route takes bodies of up to " + strconv.FormatInt(limit, 10) + " bytes"}
 }
 
 // closes reports whether the connection must end with this response: after Transfer-Encoding, since another reader in

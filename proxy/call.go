@@ -34,6 +34,9 @@ type call struct {
 	upstreamPath string
 	cors         *cors // nil: none
 
+	what  *Question // somebody only asks; nil: it is a request
+	token asked     // what authorize has found, for the trace of a refusal
+
 	principal *authz.Principal // set where the verdict allowed a token
 	identity  *authz.Principal // whom the upstream is told of; nil: nobody
 

@@ -8,6 +8,7 @@ import (
 
 	"gatehouse/authz"
 	"gatehouse/internal/exchange"
+	"gatehouse/internal/trace"
 )
 
 // retrySoon is Retry-After where nobody knows better, in seconds: state that is away, a gateway that is full.
@@ -16,9 +17,10 @@ const retrySoon = 5
 // denial is a refusal on its way to becoming a response. A nil *denial is no refusal.
 type denial struct {
 	reason     authz.Reason
-	detail     string // in words; told to the caller where the reason is public
-	allow      string // Allow, of a 405
-	retryAfter int64  // seconds, of a 429
+	at         trace.Check // which step refused; "" where that is not known
+	detail     string      // in words; told to the caller where the reason is public
+	allow      string      // Allow, of a 405
+	retryAfter int64       // seconds, of a 429
 }
 
 // problem is the body of a denial (RFC 9457).
@@ -72,6 +74,7 @@ func (c *call) refuse(d *denial, v exchange.Verdict) {
 		return
 	}
 	c.rec.Verdict, c.rec.Reason, c.rec.Detail = v, string(d.reason), d.detail
+	c.rec.Case = c.evidence(d)
 }
 
 // parameters are those of a challenge besides the error: the scopes that the route needs, and where the API's metadata is

@@ -11,6 +11,7 @@ import (
 	"syscall"
 
 	"gatehouse/authz"
+	"gatehouse/internal/trace"
 )
 
 var (
@@ -40,9 +41,9 @@ func (c *call) upstreamFailed(err error) {
 		c.rec.Status = statusClientGone
 		panic(http.ErrAbortHandler)
 	case "timeout":
-		c.deny(&denial{reason: authz.UpstreamTimeout, detail: "the API behind this gateway did not answer in time"})
+		c.deny(&denial{reason: authz.UpstreamTimeout, at: trace.Upstream, detail: "the API behind this gateway did not answer in time"})
 	default:
-		c.deny(&denial{reason: authz.UpstreamUnavailable, detail: "the API behind this gateway could not be reached"})
+		c.deny(&denial{reason: authz.UpstreamUnavailable, at: trace.Upstream, detail: "the API behind this gateway could not be reached"})
 	}
 }
 
@@ -56,11 +57,11 @@ func (c *call) clientFault() *denial {
 	case errors.Is(err, errBodyTooLarge):
 		return tooLarge(c.route.MaxBody)
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		return malformed("the request body stopped for longer than the idle timeout")
+		return malformed(trace.Body, "the request body stopped for longer than the idle timeout")
 	case c.r.Context().Err() != nil:
 		return nil
 	}
-	return malformed("the request body ended early or is not well formed")
+	return malformed(trace.Body, "the request body ended early or is not well formed")
 }
 
 // brokenBody records why a response that had begun broke off. The client's response is cut too.

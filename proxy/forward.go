@@ -107,7 +107,7 @@ func (c *call) rewrite(pr *httputil.ProxyRequest) {
 	c.identityHeaders(h)
 	c.forwardedHeaders(h)
 	h["X-Request-Id"] = []string{c.rec.ID}
-	trace(pr.In.Header, h)
+	traceparent(pr.In.Header, h)
 	delete(h, "Authorization")
 	if a := pr.In.Header["Authorization"]; (rt.Public || rt.KeepAuthorization) && len(a) == 1 {
 		h["Authorization"] = a // also where Connection named it

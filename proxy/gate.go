@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"gatehouse/authz"
+	"gatehouse/internal/trace"
 )
 
 // maxTarget is the longest request target, in bytes.
@@ -16,46 +17,48 @@ const maxTarget = 16 << 10
 func (c *call) gate() *denial {
 	r := c.r
 	if r.Method == http.MethodConnect {
-		return &denial{reason: authz.MethodNotAllowed, detail: "CONNECT is served nowhere", allow: strings.Join(standard, ", ")}
+		return &denial{reason: authz.MethodNotAllowed, at: trace.Request, detail: "CONNECT is served nowhere", allow: strings.Join(standard, ", ")}
 	}
 	if !c.gw.tables.methods[r.Method] {
-		return malformed("no route takes this method")
+		return malformed(trace.Request, "no route takes this method")
 	}
 	// net/http takes every HTTP/1.x, whose framing an upstream may read otherwise.
 	if v := r.Proto; v != "HTTP/1.1" && v != "HTTP/1.0" && v != "HTTP/2.0" {
-		return malformed("wanted HTTP/1.1, HTTP/1.0 or HTTP/2")
+		return malformed(trace.Request, "wanted HTTP/1.1, HTTP/1.0 or HTTP/2")
 	}
 	if hosts := r.Header["Host"]; len(hosts) > 1 || len(hosts) == 1 && canonicalHost(hosts[0]) != canonicalHost(r.Host) {
-		return malformed(":authority and Host differ") // RFC 9113 §8.3.1; net/http leaves both where HTTP/2 has both
+		return malformed(trace.Request, ":authority and Host differ") // RFC 9113 §8.3.1; net/http leaves both where HTTP/2 has both
 	}
 	if len(r.RequestURI) > maxTarget {
-		return &denial{reason: authz.URITooLong, detail: "the request target is longer than 16 KiB"}
+		return &denial{reason: authz.URITooLong, at: trace.Path, detail: "the request target is longer than 16 KiB"}
 	}
 	target, ok := originForm(r)
 	c.rec.Path, _, _ = strings.Cut(target, "?") // the log shows what was asked for also where it is refused
 	if !ok {
-		return malformed("the target is neither a path nor a URL of the host that the request is for")
+		return malformed(trace.Path, "the target is neither a path nor a URL of the host that the request is for")
 	}
 	var why string
 	if c.target, why = parseTarget(target); why != "" {
-		return malformed(why)
+		return malformed(trace.Path, why)
 	}
 	if c.host = canonicalHost(r.Host); c.host == "" {
-		return malformed("Host is no host name")
+		return malformed(trace.Request, "Host is no host name")
 	}
 	if isMisdirected(r, c.host) {
-		return &denial{reason: authz.Misdirected, detail: "the TLS connection was opened for another host: open one for this host"}
+		return &denial{reason: authz.Misdirected, at: trace.Request, detail: "the TLS connection was opened for another host: open one for this host"}
 	}
 	if c.table = c.gw.tables.of(c.host); c.table == nil {
-		return malformed("nothing is served for this Host")
+		return malformed(trace.Request, "nothing is served for this Host")
 	}
 	if len(r.Header["Authorization"]) > 1 {
-		return &denial{reason: authz.MultipleTokens, detail: "the request has more than one Authorization header"}
+		return &denial{reason: authz.MultipleTokens, at: trace.Token, detail: "the request has more than one Authorization header"}
 	}
 	return nil
 }
 
-func malformed(detail string) *denial { return &denial{reason: authz.MalformedRequest, detail: detail} }
+func malformed(at trace.Check, detail string) *denial {
+	return &denial{reason: authz.MalformedRequest, at: at, detail: detail}
+}
 
 // originForm returns the target in origin-form. A target in absolute-form (RFC 9112 §3.2.2) is taken where its authority
 // is the request's host and nothing else; net/http has then put it in the place of the Host header.
@@ -107,16 +110,16 @@ func (c *call) match() *denial {
 		allowed = rt.Allow
 	}
 	if refused := c.target.classes &^ allowed; refused != 0 {
-		return malformed("the path is of a kind that only a route with allow_path takes: [" + refused.String() + "]")
+		return malformed(trace.Path, "the path is of a kind that only a route with allow_path takes: ["+refused.String()+"]")
 	}
 	switch {
 	case p == nil:
-		return &denial{reason: authz.NoRoute, detail: "nothing is served at this path"}
+		return &denial{reason: authz.NoRoute, at: trace.Route, detail: "nothing is served at this path"}
 	case p.own != nil:
 		c.own = p.own
 		return nil
 	case rt == nil:
-		return &denial{reason: authz.MethodNotAllowed, detail: "this path takes " + p.allow(), allow: p.allow()}
+		return &denial{reason: authz.MethodNotAllowed, at: trace.Route, detail: "this path takes " + p.allow(), allow: p.allow()}
 	}
 	c.route, c.fields.policy = rt, rt.charging.field
 	c.rec.API, c.rec.Route = rt.API.Name, rt.Match
@@ -125,10 +128,10 @@ func (c *call) match() *denial {
 	}
 	var ok bool
 	if c.upstreamPath, ok = rt.upstreamPath(c.target.raw); !ok {
-		return malformed("the path does not start with the API's prefix")
+		return malformed(trace.Route, "the path does not start with the API's prefix")
 	}
 	if !writable(c.upstreamPath) {
-		return malformed("the path starts with // where the API's prefix ends, and has bytes that belong percent-encoded")
+		return malformed(trace.Route, "the path starts with // where the API's prefix ends, and has bytes that belong percent-encoded")
 	}
 	return nil
 }

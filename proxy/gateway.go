@@ -75,41 +75,45 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// serve takes the request through every step. The first refusal is the verdict. A route in observe mode lets through what
-// its token or its limits would have refused; the gate, routing, upgrades and the length of the body are not its to waive.
+// serve takes the request through every step. The first refusal is the verdict.
 func (c *call) serve() *denial {
-	if d := c.gate(); d != nil {
-		return d
-	}
-	if d := c.match(); d != nil {
-		return d
-	}
-	if c.own != nil {
+	waived, refused := c.decide()
+	switch {
+	case refused != nil:
+		return refused
+	case c.own != nil:
 		c.serveOwn()
 		return nil
 	}
-	refused := c.authorize()
-	if refused != nil && !c.route.Observe {
-		return refused
-	}
-	if d := c.mayUpgrade(); d != nil {
-		return d
-	}
-	if refused == nil {
-		refused = c.limit()
-		if refused != nil && !c.route.Observe {
-			return refused
-		}
-	}
-	if d := c.body(); d != nil {
-		return d
-	}
 	c.rec.Verdict = exchange.Allow
-	if refused != nil {
-		c.refuse(refused, exchange.WouldDeny)
+	if waived != nil {
+		c.refuse(waived, exchange.WouldDeny)
 	}
 	c.forward()
 	return nil
+}
+
+// decide is every step but the last. A route in observe mode lets through what its token or its limits would have refused:
+// waived is that; the gate, routing, upgrades and the length of the body are not its to waive.
+func (c *call) decide() (waived, refused *denial) {
+	if d := c.gate(); d != nil {
+		return nil, d
+	}
+	if d := c.match(); d != nil || c.own != nil {
+		return nil, d
+	}
+	if waived = c.authorize(); waived != nil && !c.route.Observe {
+		return nil, waived
+	}
+	if d := c.mayUpgrade(); d != nil {
+		return waived, d
+	}
+	if waived == nil {
+		if waived = c.limit(); waived != nil && !c.route.Observe {
+			return nil, waived
+		}
+	}
+	return waived, c.body()
 }
 
 // serveOwn hands the request to one of our own endpoints, which fills in what it knows of the record.

@@ -84,8 +84,8 @@ func scopeValue(scopes string) string {
 	return strings.Join(list, " ")
 }
 
-// trace continues the trace of a valid traceparent, else starts one; a tracestate means nothing without the former.
-func trace(in, out http.Header) {
+// traceparent continues the trace of a valid traceparent, else starts one; a tracestate means nothing without the former.
+func traceparent(in, out http.Header) {
 	if v := in["Traceparent"]; len(v) == 1 && isTraceparent(v[0]) {
 		out["Traceparent"] = v
 		return

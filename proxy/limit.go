@@ -6,6 +6,7 @@ import (
 
 	"gatehouse/authz"
 	"gatehouse/internal/ratelimit"
+	"gatehouse/internal/trace"
 )
 
 // ownLimits are the limits that a client of ours has of its own; nil where it has none.
@@ -24,7 +25,13 @@ func (c *call) limit() *denial {
 		return nil
 	}
 	var room [4]ratelimit.Charge
-	d := c.gw.o.Limiter.Check(c.r.Context(), rt.charging.charges(room[:0], c.remote, c.principal, own), rt.Cost)
+	charges := rt.charging.charges(room[:0], c.remote, c.principal, own)
+	var d ratelimit.Decision
+	if c.what != nil {
+		d = c.gw.o.Limiter.Look(c.r.Context(), charges, rt.Cost)
+	} else {
+		d = c.gw.o.Limiter.Check(c.r.Context(), charges, rt.Cost)
+	}
 	if len(own) > 0 {
 		c.fields.policy, c.fields.limit = ratelimit.Fields(slices.Concat(own, rt.charging.others), d)
 	} else {
@@ -38,9 +45,9 @@ func (c *call) limit() *denial {
 	case d.OK:
 		return nil
 	case d.Unavailable || d.Policy == nil:
-		return &denial{reason: authz.StateUnavailable, detail: "the limits of this request could not be checked: the shared state is away"}
+		return &denial{reason: authz.StateUnavailable, at: trace.Limit, detail: "the limits of this request could not be checked: the shared state is away"}
 	}
-	return &denial{reason: authz.RateLimited, detail: overLimit(d), retryAfter: d.RetryAfterSeconds()}
+	return &denial{reason: authz.RateLimited, at: trace.Limit, detail: overLimit(d), retryAfter: d.RetryAfterSeconds()}
 }
 
 func overLimit(d ratelimit.Decision) string {

@@ -80,6 +80,8 @@ type Route struct {
 	Method string
 	// Pattern is a path in the words of http.ServeMux; Match is the route as the configuration writes it, for people.
 	Pattern, Match string
+	// Where is the place of the route in the configuration, as file:line, for traces. "": not known.
+	Where string
 	// Public routes read no token, and leave Authorization as it is.
 	Public bool
 	Policy authz.Policy

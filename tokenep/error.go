@@ -64,6 +64,7 @@ func (f *refusal) write(w http.ResponseWriter, rec *exchange.Record) {
 	if rec.Detail == "" {
 		rec.Detail = f.description
 	}
+	rec.Case = f.evidence(rec)
 	switch h := w.Header(); f.status {
 	case http.StatusUnauthorized:
 		// RFC 6749 §5.2 wants it where Basic was tried, RFC 9110 §11.6.1 with every 401.

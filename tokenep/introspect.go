@@ -7,6 +7,7 @@ import (
 	"gatehouse/authz"
 	"gatehouse/internal/exchange"
 	"gatehouse/internal/token"
+	"gatehouse/internal/trace"
 )
 
 // introspected is what is said of a token (RFC 7662 §2.2). Of one that is not active nothing but that is said.
@@ -82,17 +83,21 @@ func (s *Server) apiOf(p *authz.Principal) *API {
 
 // tokenOfClient reads the request of a client that shows a token, as revocation and introspection have it.
 func (s *Server) tokenOfClient(w http.ResponseWriter, r *http.Request, rec *exchange.Record) (client *Client, raw string, ref *refusal) {
+	rec.Own.Step = trace.Request
 	f, ref := readForm(w, r)
 	if ref != nil {
 		return nil, "", ref
 	}
+	rec.Own.Step = trace.Client
 	client, ref = s.authenticate(r, f, rec)
 	if ref != nil {
 		return nil, "", ref
 	}
+	rec.Own.Step = trace.Token
 	if raw = f.get("token"); raw == "" {
 		return nil, "", refuse(invalidRequest, "token is missing from the body")
 	}
+	rec.Own.Step = trace.State
 	return client, raw, nil
 }
 

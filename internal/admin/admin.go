@@ -20,6 +20,7 @@ import (
 
 	"gatehouse/internal/adminapi"
 	"gatehouse/internal/secret"
+	"gatehouse/internal/trace"
 )
 
 // Access says who may use what is not open; a reload may change it.
@@ -37,6 +38,10 @@ type Options struct {
 	Keys    func() []adminapi.Key
 	Rotate  func(context.Context, adminapi.RotateRequest) ([]adminapi.Rotation, error)
 	Revoke  func(context.Context, adminapi.RevokeRequest) (adminapi.Revoked, error)
+	// Denials are at most n refusals, the newest first, without their traces; Denial is one by the id of its request.
+	Denials func(n int) []adminapi.Denial
+	Denial  func(id string) (adminapi.Denial, bool)
+	Explain func(context.Context, adminapi.ExplainRequest) (*trace.Trace, error)
 	Metrics http.Handler
 	Pprof   bool
 }
@@ -60,6 +65,9 @@ func New(o Options) http.Handler {
 	guarded.HandleFunc("GET /api/v1/keys", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, http.StatusOK, o.Keys()) })
 	guarded.HandleFunc("POST /api/v1/keys/rotate", answer(o.Rotate))
 	guarded.HandleFunc("POST /api/v1/revocations", answer(o.Revoke))
+	guarded.HandleFunc("GET /api/v1/denials", o.denials)
+	guarded.HandleFunc("GET /api/v1/denials/{id}", o.denial)
+	guarded.HandleFunc("POST /api/v1/explain", answer(o.Explain))
 	if o.Pprof {
 		guarded.HandleFunc("GET /debug/pprof/", pprof.Index)
 		guarded.HandleFunc("GET /debug/pprof/profile", pprof.Profile)

@@ -57,6 +57,7 @@ type App struct {
 	audit       *audit.Log     // nil: switched off
 	quotas      *quotaLog
 	recent      recent
+	denials     exchange.Ring
 	revocations *revoke.Store
 	limiter     *ratelimit.Limiter
 	auth        *authentication

@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"encoding/hex"
 	"encoding/json"
+	"strconv"
 	"time"
 
 	"gatehouse/authz"
@@ -34,6 +35,7 @@ type snapshot struct {
 	cfg      *config.Config
 	ring     *keyring.Ring
 	verifier *authz.Verifier
+	endpoint *tokenep.Server
 	gateway  *proxy.Gateway
 	tls      *tls.Config // of the public listener; nil: plain HTTP
 	loaded   time.Time
@@ -120,7 +122,7 @@ func (a *App) build(ctx context.Context, cfg *config.Config, prev *snapshot) (_ 
 	o := proxy.Options{
 		Routes: routes, Documents: documents, Own: endpoint.Endpoints(), PublicURL: cfg.Server.PublicURL,
 		Verifier: verifier, Revocations: revocations{a.revocations}, Clients: clientStates{registry}, Limiter: a.limiter, ClientLimits: clientLimits(cfg),
-		Sinks:          append([]exchange.Sink{a.metrics, exchange.AccessLog{Log: a.log}, a.quotas, a.audit, &a.recent}, a.opts.Sinks...),
+		Sinks:          append([]exchange.Sink{a.metrics, exchange.AccessLog{Log: a.log}, a.quotas, a.audit, &a.recent, &a.denials}, a.opts.Sinks...),
 		TrustedProxies: cfg.Server.TrustedProxies, IdleTimeout: cfg.Server.IdleTimeout, Draining: a.ending.Load, Log: a.log, Now: time.Now,
 	}
 	if prev != nil {
@@ -130,7 +132,7 @@ func (a *App) build(ctx context.Context, cfg *config.Config, prev *snapshot) (_ 
 	if err != nil {
 		return nil, err
 	}
-	return &snapshot{cfg: cfg, ring: ring, verifier: verifier, gateway: gateway, tls: tlsConfig(cfg, prev), loaded: time.Now(), keys: keys, issuers: issuers}, nil
+	return &snapshot{cfg: cfg, ring: ring, verifier: verifier, endpoint: endpoint, gateway: gateway, tls: tlsConfig(cfg, prev), loaded: time.Now(), keys: keys, issuers: issuers}, nil
 }
 
 // signer finds the key that signs. Where a revocation has ended what that key signed, the ring is asked whether it still does.
@@ -198,7 +200,7 @@ func routes(cfg *config.Config, metadata map[string]string) ([]*proxy.Route, err
 
 func route(api *proxy.API, c config.API, r config.Route) *proxy.Route {
 	out := &proxy.Route{
-		API: api, Method: r.Method, Pattern: r.Pattern, Match: r.Match, Public: r.Auth == "public",
+		API: api, Method: r.Method, Pattern: r.Pattern, Match: r.Match, Where: where(r.Pos), Public: r.Auth == "public",
 		Policy: authz.Policy{Audience: c.Audience, Issuers: c.Issuers, MaxStaleness: c.Revocation.MaxStaleness, AllowStale: c.Revocation.AllowStale},
 		Cost:   r.Cost, Observe: r.Observe, Timeout: r.Timeout, MaxBody: r.MaxBody, Streaming: r.Streaming, KeepAuthorization: r.KeepAuthorization,
 		WebSocket: r.WebSocket, CloseOnExpiry: r.CloseOnExpiry, Revision: revision(c, r),
@@ -221,6 +223,14 @@ func route(api *proxy.API, c config.API, r config.Route) *proxy.Route {
 		out.Limits = append(out.Limits, limit(l))
 	}
 	return out
+}
+
+// where is a place for people: the file as they named it, and the line.
+func where(p config.Pos) string {
+	if p.File == "" || p.Line == 0 {
+		return p.File
+	}
+	return p.File + ":" + strconv.Itoa(p.Line)
 }
 
 // revision stands for all that is said of a route and its API, other routes and the places in the file excepted.

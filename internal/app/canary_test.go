@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"gatehouse/internal/adminapi"
 	"gatehouse/internal/canary"
 	"gatehouse/internal/config"
 	"gatehouse/internal/redistest"
@@ -80,6 +81,7 @@ func TestNothingSecretComesOut(t *testing.T) {
 		l.tokenEndpoint()
 		l.tokensOfClients()
 		l.calls()
+		l.explanations()
 		l.reloads()
 
 		_, metrics := l.n.adminBody("GET", "/metrics")
@@ -203,6 +205,35 @@ func (l *leaky) calls() {
 	l.upstream.CloseClientConnections()
 	l.upstream.Listener.Close()
 	l.refuse("no upstream", "GET", "/orders/1?secret="+query, "", "Authorization", "Bearer "+good, "Cookie", cookie)
+}
+
+// explanations are of everything that was refused, and of questions with secrets in them.
+func (l *leaky) explanations() {
+	var list []adminapi.Denial
+	if status := l.n.adminCall("GET", "/api/v1/denials?limit=1000", nil, &list); status != 200 || len(list) < 40 {
+		l.t.Fatalf("%d: %d denials", status, len(list))
+	}
+	for _, d := range list {
+		_, body := l.n.adminBody("GET", "/api/v1/denials/"+d.ID)
+		var one adminapi.Denial
+		decode(l.t, body, &one)
+		if one.Trace == nil {
+			l.t.Fatalf("no trace in %s", body)
+		}
+		l.Check(l.t, "a denial of "+d.Reason, body)
+		l.Check(l.t, "its text", one.Trace.Text(true))
+	}
+	admin := "http://" + l.n.AdminAddr().String() + "/api/v1/explain"
+	token, query, stray := l.Token("a token that is asked about", l.token(l.n, "reader")), l.New("a query that is asked about"), l.Plant("a secret in the wrong place", secret.New())
+	for _, q := range []adminapi.ExplainRequest{{URL: "/orders/1?q=" + query, Token: token}, {URL: "/orders/1", Token: token[:len(token)-4] + "AAAA"},
+		{URL: "http://user:" + query + "@x/orders/1", Token: token}, {URL: "/orders/" + stray, Client: "reader"}, {URL: "/orders/1", Client: stray},
+		{URL: "/orders/1", Client: "reader", Scopes: []string{stray}}, {URL: "/orders/1", Client: "reader", Audience: stray}, {URL: "/orders/1", Client: "reader", Issuer: stray},
+		{URL: "/orders/1", Client: "reader", Scopes: []string{"a b", stray}}, {Method: stray, URL: "/orders/1"}, {URL: "/orders/1", Token: stray}, {URL: "/orders/1", Token: token, Client: "reader"}} {
+		body, _ := json.Marshal(q)
+		l.heard("an answer", l.ask("POST", admin, string(body)))
+	}
+	l.heard("a broken question", l.ask("POST", admin, `{"token":"`+token))
+	l.heard("an unknown member", l.ask("POST", admin, `{"x":"`+token+`"}`))
 }
 
 // reloads read files with secrets in the wrong place, and the admin listener gets some too.

@@ -27,12 +27,12 @@ type recent struct {
 	sources [limitSources]atomic.Int64
 
 	mu      sync.Mutex
-	denials [recentDenials]denial // a ring
+	denials [recentDenials]refusal // a ring
 	count   int                   // of all denials
 }
 
 // denial is kept as it came, and told only when somebody asks.
-type denial struct {
+type refusal struct {
 	at                                              time.Time
 	status                                          int
 	verdict                                         exchange.Verdict
@@ -47,7 +47,7 @@ func (r *recent) Finish(x *exchange.Record) {
 	if x.Verdict == exchange.Allow {
 		return
 	}
-	d := denial{at: x.Start, status: x.Status, verdict: x.Verdict, id: x.ID, reason: x.Reason, method: x.Method, path: x.Path, route: x.Route, client: x.Client, detail: x.Detail}
+	d := refusal{at: x.Start, status: x.Status, verdict: x.Verdict, id: x.ID, reason: x.Reason, method: x.Method, path: x.Path, route: x.Route, client: x.Client, detail: x.Detail}
 	if x.Issuer != "" && x.Issuer != authz.Local {
 		d.client = x.Issuer + "/" + x.Client
 	}
@@ -80,7 +80,7 @@ func (r *recent) list() []adminapi.RecentDenial {
 	return out
 }
 
-func (d *denial) shown() adminapi.RecentDenial {
+func (d *refusal) shown() adminapi.RecentDenial {
 	return adminapi.RecentDenial{Time: d.at.UTC(), ID: shown(d.id), Status: d.status, Observed: d.verdict == exchange.WouldDeny, Reason: d.reason, Method: shown(d.method),
 		Path: shown(d.path), Route: d.route, Client: shown(d.client), Detail: shown(d.detail)}
 }

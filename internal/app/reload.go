@@ -136,6 +136,9 @@ func (a *App) adminServer(cfg *config.Config) *http.Server {
 			Keys:    a.listKeys,
 			Rotate:  a.rotateKeys,
 			Revoke:  a.revoke,
+			Denials: a.denialsNow,
+			Denial:  a.denialOf,
+			Explain: a.explain,
 			Metrics: a.metrics.Handler(),
 			Pprof:   cfg.Admin.Pprof,
 			Reload: func() (string, []adminapi.Problem) {

@@ -17,27 +17,27 @@ import (
 // The longer reading of it: cmd and internal/app know everything; proxy, authz and tokenep never see configuration;
 // authz sees no store and no HTTP server; nothing below internal/app imports metrics.
 var table = map[string][]string{
-	"cmd/gatehouse": {"internal/adminapi", "internal/adminclient", "internal/app", "internal/audit", "internal/clientsfile", "internal/config", "internal/demo", "internal/exchange", "internal/logs", "internal/secret", "internal/token"},
+	"cmd/gatehouse": {"internal/adminapi", "internal/adminclient", "internal/app", "internal/audit", "internal/clientsfile", "internal/config", "internal/demo", "internal/exchange", "internal/logs", "internal/secret", "internal/token", "internal/trace"},
 
 	"internal/app": {"authz", "proxy", "tokenep", "internal/admin", "internal/adminapi", "internal/audit", "internal/config", "internal/exchange", "internal/keyring", "internal/logs",
-		"internal/metrics", "internal/ratelimit", "internal/redisx", "internal/revoke", "internal/statedb", "internal/token",
+		"internal/metrics", "internal/ratelimit", "internal/redisx", "internal/revoke", "internal/statedb", "internal/suggest", "internal/token", "internal/trace",
 		"internal/hashpool", "internal/jwks", "internal/lockout", "internal/replay"},
 
-	"proxy":   {"authz", "internal/exchange", "internal/ratelimit", "internal/token"},
-	"tokenep": {"authz", "internal/exchange", "internal/ratelimit", "internal/revoke", "internal/secret", "internal/token"},
+	"proxy":   {"authz", "internal/exchange", "internal/ratelimit", "internal/suggest", "internal/token", "internal/trace"},
+	"tokenep": {"authz", "internal/exchange", "internal/ratelimit", "internal/revoke", "internal/secret", "internal/token", "internal/trace"},
 	"authz":   {"internal/token"},
 
-	"internal/admin":           {"internal/adminapi", "internal/secret"},
-	"internal/adminapi":        {},
+	"internal/admin":           {"internal/adminapi", "internal/secret", "internal/trace"},
+	"internal/adminapi":        {"internal/trace"},
 	"internal/adminclient":     {"internal/adminapi", "internal/secret"},
 	"internal/arch":            {},
 	"internal/audit":           {"internal/exchange"},
 	"internal/blackbox":        {},
 	"internal/canary":          {},
 	"internal/clientsfile":     {},
-	"internal/config":          {"internal/secret"},
+	"internal/config":          {"internal/secret", "internal/suggest"},
 	"internal/demo":            {},
-	"internal/exchange":        {},
+	"internal/exchange":        {"internal/trace"},
 	"internal/faults":          {},
 	"internal/keyring":         {"internal/redisx", "internal/secret", "internal/token"},
 	"internal/hashpool":        {},
@@ -52,8 +52,10 @@ var table = map[string][]string{
 	"internal/revoke":          {"internal/redisx"},
 	"internal/secret":          {},
 	"internal/statedb":         {},
+	"internal/suggest":         {},
 	"internal/token":           {},
 	"internal/token/tokentest": {"internal/token"},
+	"internal/trace":           {},
 }
 
 // homes says which packages may import a third-party module. A module that is not here may be imported by nobody but tests.

@@ -8,6 +8,8 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"time"
+
+	"gatehouse/internal/trace"
 )
 
 // Record is one exchange with a caller. The goroutine that serves the request owns it until Finish is called on the
@@ -42,6 +44,8 @@ type Record struct {
 	AuthFailure string
 	// Issued is true where the token endpoint issued a token.
 	Issued bool
+	// Case is what a refusal rests on; nil where there was none, or nobody could ask more of it.
+	Case Case
 	// Own is what the endpoints that clients authenticate to know besides; its zero value for all other requests.
 	Own Own
 
@@ -62,14 +66,15 @@ type Record struct {
 
 // Own is what the token, revocation and introspection endpoints add to a record.
 type Own struct {
-	Method     string   // how the client authenticated, or tried to, as in the metadata; "" where it did not try
-	Claimed    string   // the id that the caller gave: its own words, for the audit trail alone
-	Audience   string   // of the token that is issued, revoked or introspected
-	Asked      string   // the scopes that were asked for
-	JTI        string   // the token's id
-	Introspect string   // what introspection answered: "active" or "inactive"; "" elsewhere
-	Warnings   []string // what passed and deserves a look, such as a parameter that was ignored
-	Quotas     []Quota  // the client's quotas as this request left them
+	Step       trace.Check // the one that is under way; "" where there are none
+	Method     string      // how the client authenticated, or tried to, as in the metadata; "" where it did not try
+	Claimed    string      // the id that the caller gave: its own words, for the audit trail alone
+	Audience   string      // of the token that is issued, revoked or introspected
+	Asked      string      // the scopes that were asked for
+	JTI        string      // the token's id
+	Introspect string      // what introspection answered: "active" or "inactive"; "" elsewhere
+	Warnings   []string    // what passed and deserves a look, such as a parameter that was ignored
+	Quotas     []Quota     // the client's quotas as this request left them
 }
 
 // Quota is one of a client's quotas after a request for a token.

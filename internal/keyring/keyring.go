@@ -64,6 +64,7 @@ type keys struct {
 	verify     map[string]*token.PublicKey
 	sign       map[token.Algorithm]*token.PrivateKey
 	withdrawn  map[string]bool
+	retired    map[string]time.Time // by the kid of a key that is gone: until when it verified
 	infos      []Info
 	jwks       []byte
 	change     time.Time // when the next signer takes over, as far as that is known
@@ -97,7 +98,7 @@ var generations atomic.Uint64
 
 // assemble makes the set of what list holds, in its order. What is gone or revoked has no place in it.
 func assemble(list []standing) (*keys, error) {
-	k := &keys{verify: map[string]*token.PublicKey{}, sign: map[token.Algorithm]*token.PrivateKey{}, withdrawn: map[string]bool{}}
+	k := &keys{verify: map[string]*token.PublicKey{}, sign: map[token.Algorithm]*token.PrivateKey{}, withdrawn: map[string]bool{}, retired: map[string]time.Time{}}
 	var public []*token.PublicKey
 	for _, s := range list {
 		switch s.state {
@@ -105,6 +106,7 @@ func assemble(list []standing) (*keys, error) {
 			k.withdrawn[s.id] = true
 			continue
 		case gone:
+			k.retired[s.id] = s.until
 			continue
 		case Current:
 			k.sign[s.alg] = s.private
@@ -141,6 +143,19 @@ func (r *Ring) Signer(alg token.Algorithm) *token.PrivateKey { return r.now.Load
 
 // Key is the key that verifies under kid, or nil where there is none.
 func (r *Ring) Key(kid string) *token.PublicKey { return r.now.Load().verify[kid] }
+
+// Past tells of a kid that verifies no more, for as long as that is remembered: "withdrawn", or "retired" with the time until
+// which it verified; "" for any other.
+func (r *Ring) Past(kid string) (what string, until time.Time) {
+	k := r.now.Load()
+	if k.withdrawn[kid] {
+		return "withdrawn", time.Time{}
+	}
+	if until, ok := k.retired[kid]; ok {
+		return "retired", until
+	}
+	return "", time.Time{}
+}
 
 // Generation grows whenever the set of keys that verify changes. No two rings of a process have the same one.
 func (r *Ring) Generation() uint64 { return r.now.Load().generation }
