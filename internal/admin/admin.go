@@ -31,13 +31,13 @@ type Access struct {
 
 // Options are the views that the listener shows. All funcs are called concurrently.
 type Options struct {
-	Access  func() Access
-	Ready   func() (ok bool, why string)
-	Reload  func() (summary string, problems []adminapi.Problem)
-	Status  func() adminapi.Status
-	Keys    func() []adminapi.Key
-	Rotate  func(context.Context, adminapi.RotateRequest) ([]adminapi.Rotation, error)
-	Revoke  func(context.Context, adminapi.RevokeRequest) (adminapi.Revoked, error)
+	Access func() Access
+	Ready  func() (ok bool, why string)
+	Reload func() (summary string, problems []adminapi.Problem)
+	Status func() adminapi.Status
+	Keys   func() []adminapi.Key
+	Rotate func(context.Context, adminapi.RotateRequest) ([]adminapi.Rotation, error)
+	Revoke func(context.Context, adminapi.RevokeRequest) (adminapi.Revoked, error)
 	// Denials are at most n refusals, the newest first, without their traces; Denial is one by the id of its request.
 	Denials func(n int) []adminapi.Denial
 	Denial  func(id string) (adminapi.Denial, bool)

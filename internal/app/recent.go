@@ -28,7 +28,7 @@ type recent struct {
 
 	mu      sync.Mutex
 	denials [recentDenials]refusal // a ring
-	count   int                   // of all denials
+	count   int                    // of all denials
 }
 
 // denial is kept as it came, and told only when somebody asks.
