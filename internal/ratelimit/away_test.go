@@ -67,21 +67,41 @@ func TestANetworkThatSwallows(t *testing.T) {
 	until(t, ok)
 }
 
+// sleeps is what timers alone take that are set to the time that a request waits, for as many callers at once.
+func sleeps(l *Limiter, callers, each int) []time.Duration {
+	took := make([]time.Duration, callers*each)
+	var all sync.WaitGroup
+	for caller := range callers {
+		all.Go(func() {
+			for i := range each {
+				begin := time.Now()
+				time.Sleep(time.Duration(l.fleet.patience()))
+				took[caller*each+i] = time.Since(begin)
+			}
+		})
+	}
+	all.Wait()
+	return took
+}
+
 // BenchmarkUnreachable says what a Redis that can't be reached adds to a request: microseconds at the median and for one in a
-// hundred, before the breaker has opened and after.
+// hundred, before the breaker has opened and after; and what a timer set to the same time takes on this machine.
 func BenchmarkUnreachable(b *testing.B) {
 	p, l := unreachable(b)
-	var closed, open []time.Duration
+	var closed, open, timers []time.Duration
 	for b.Loop() {
 		p.Heal()
 		until(b, func() bool { return check(l, "a", 0, ample).Source == Redis && !l.fleet.redis.Stats().Open })
+		timers = append(timers, sleeps(l, inFlight, 5)...)
 		p.Set(redistest.Swallowed)
 		c, o := waits(l, inFlight, 20_000)
 		closed, open = append(closed, c...), append(open, o...)
 	}
 	slices.Sort(closed)
 	slices.Sort(open)
+	slices.Sort(timers)
 	for name, d := range map[string]time.Duration{
+		"timer-p50-µs": at(timers, 50), "timer-p99-µs": at(timers, 99),
 		"before-p50-µs": at(closed, 50), "before-p99-µs": at(closed, 99), "after-p50-µs": at(open, 50), "after-p99-µs": at(open, 99),
 	} {
 		b.ReportMetric(float64(d)/float64(time.Microsecond), name)
