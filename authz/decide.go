@@ -19,13 +19,13 @@ const Skew = 30
 // Principal is what a verified token says, and nothing else: no verdict and no state. It is shared between requests and
 // must not be changed.
 type Principal struct {
-	Client    string // the client's id, never empty
-	Subject   string // sub
-	Issuer    string // the configured name of the issuer: Local for our own
-	IssuerURL string // iss
-	TokenID   string // jti
-	KeyID     string // the key that verified the token
-	Algorithm token.Algorithm
+	Client    string          // the client's id, never empty
+	Subject   string          // sub
+	Issuer    string          // the configured name of the issuer: Local for our own
+	IssuerURL string          // iss
+	TokenID   string          // jti
+	KeyID     string          // the key that verified the token
+	Algorithm token.Algorithm // that key's
 	Audience  []string
 	Scopes    token.Scopes
 	Claims    map[string]string // of Options.Claims, those that the token has as text or a whole number; nil for none

@@ -98,6 +98,16 @@ func (v *Verifier) Explain(raw string, now int64) (*Principal, *Failure) {
 	return p, f
 }
 
+// Suppose is Explain without a key: what the token would be worth if its signature were good. It is for those who explain and
+// have no keys; nothing may be let through by it.
+func (v *Verifier) Suppose(raw string, now int64) (*Principal, *Failure) {
+	t, iss, f := v.read(raw)
+	if f != nil {
+		return nil, f
+	}
+	return v.principal(iss, t, t.Unverified(), now)
+}
+
 // source is the key set that verified a token, as it was.
 type source struct {
 	keys       Keys
@@ -105,19 +115,9 @@ type source struct {
 }
 
 func (v *Verifier) verify(raw string, now int64) (*Principal, source, *Failure) {
-	t, err := token.Parse(raw)
-	if err != nil {
-		return nil, source{}, failure(err)
-	}
-	iss := v.issuers[t.UnverifiedIssuer()]
-	if iss == nil {
-		return nil, source{}, fail(t, nil, CheckKnown, WrongIssuer, "iss names no issuer that this gateway knows")
-	}
-	if !slices.Contains(iss.Algorithms, token.Algorithm(t.Algorithm)) {
-		return nil, source{}, fail(t, iss, CheckKey, UnsupportedAlg, "alg is none that this issuer signs with")
-	}
-	if t.ExtraHeader && iss.Profile == nil {
-		return nil, source{}, fail(t, iss, CheckForm, MalformedToken, "the header has members other than alg, kid and typ")
+	t, iss, f := v.read(raw)
+	if f != nil {
+		return nil, source{}, f
 	}
 	// Read before the key is: when a key is withdrawn while this goes on, what is remembered of it counts for nothing.
 	generation := iss.Keys.Generation()
@@ -136,13 +136,38 @@ func (v *Verifier) verify(raw string, now int64) (*Principal, source, *Failure) 
 		f.Said = said(t, iss)
 		return nil, source{}, f
 	}
+	p, f := v.principal(iss, t, claims, now)
+	return p, source{iss.Keys, generation}, f
+}
+
+// read is what can be judged of a token without a key.
+func (v *Verifier) read(raw string) (*token.Token, *Issuer, *Failure) {
+	t, err := token.Parse(raw)
+	if err != nil {
+		return nil, nil, failure(err)
+	}
+	iss := v.issuers[t.UnverifiedIssuer()]
+	if iss == nil {
+		return nil, nil, fail(t, nil, CheckKnown, WrongIssuer, "iss names no issuer that this gateway knows")
+	}
+	if !slices.Contains(iss.Algorithms, token.Algorithm(t.Algorithm)) {
+		return nil, nil, fail(t, iss, CheckKey, UnsupportedAlg, "alg is none that this issuer signs with")
+	}
+	if t.ExtraHeader && iss.Profile == nil {
+		return nil, nil, fail(t, iss, CheckForm, MalformedToken, "the header has members other than alg, kid and typ")
+	}
+	return t, iss, nil
+}
+
+// principal is what claims say, with what the routes may ask of them besides.
+func (v *Verifier) principal(iss *Issuer, t *token.Token, claims token.Claims, now int64) (*Principal, *Failure) {
 	p, f := iss.principal(t, claims, now)
 	if f != nil {
 		f.Said = said(t, iss)
-		return nil, source{}, f
+		return nil, f
 	}
-	p.Algorithm, p.Claims = key.Algorithm(), further(claims, v.claims)
-	return p, source{iss.Keys, generation}, nil
+	p.Algorithm, p.Claims = token.Algorithm(t.Algorithm), further(claims, v.claims)
+	return p, nil
 }
 
 func (iss *Issuer) unknown(t *token.Token) *Failure {

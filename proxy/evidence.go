@@ -37,6 +37,7 @@ type evidence struct {
 	token asked
 	said  authz.Said // of asked.failure: clipped copies
 	what  bool       // the token was assumed
+	blind bool       // its signature was taken for good
 }
 
 // evidence is of the refusal d; of a request that passes where d is nil.
@@ -45,6 +46,7 @@ func (c *call) evidence(d *denial) *evidence {
 		method: trace.Clip(c.r.Method), host: trace.Clip(c.r.Host), path: trace.Clip(c.rec.Path),
 		canonical: c.target.raw != "", known: c.table != nil, own: c.own != nil, upgrade: c.upgrade, limit: c.rec.Limit, server: c.rec.Server,
 		now: c.now(), token: c.token, what: c.what != nil && c.what.Principal != nil,
+		blind: c.what != nil && c.what.Unverified,
 	}
 	if d != nil {
 		e.denied, e.reason, e.at, e.detail = true, d.reason, d.at, d.detail
@@ -70,7 +72,7 @@ func (e *evidence) Trace() *trace.Trace {
 		t.Verdict, t.Reason, t.Status, t.Detail = trace.Deny, string(e.reason), e.reason.Status(), trace.Shown(e.detail)
 	}
 	if p := e.token.principal; p != nil {
-		t.Client, t.Issuer, t.Claims = trace.Shown(p.Client), p.Issuer, claims(p)
+		t.Client, t.Issuer, t.Claims = trace.Shown(p.Client), p.Issuer, claims(p, e.blind)
 	} else if s := e.said; s.Algorithm != "" {
 		t.Issuer = s.Issuer
 		t.Claims = &trace.Claims{Issuer: trace.Shown(s.IssuerURL), Algorithm: trace.Shown(s.Algorithm), KeyID: trace.Shown(s.KeyID), Unverified: true}
@@ -80,8 +82,8 @@ func (e *evidence) Trace() *trace.Trace {
 	return t
 }
 
-func claims(p *authz.Principal) *trace.Claims {
-	c := &trace.Claims{Issuer: trace.Shown(p.IssuerURL), Subject: trace.Shown(p.Subject), Client: trace.Shown(p.Client), Scopes: trace.Shown(p.Scopes.String()),
+func claims(p *authz.Principal, unverified bool) *trace.Claims {
+	c := &trace.Claims{Unverified: unverified, Issuer: trace.Shown(p.IssuerURL), Subject: trace.Shown(p.Subject), Client: trace.Shown(p.Client), Scopes: trace.Shown(p.Scopes.String()),
 		TokenID: trace.Shown(p.TokenID), Algorithm: string(p.Algorithm), KeyID: trace.Shown(p.KeyID),
 		IssuedAt: moment(p.IssuedAt), NotBefore: moment(p.NotBefore), Expires: moment(p.Expires)}
 	for _, aud := range p.Audience[:min(len(p.Audience), maxAudiences)] {
@@ -119,7 +121,7 @@ func (e *evidence) steps() []trace.Step {
 	if e.upgrade || e.at == trace.Upgrade {
 		list = append(list, trace.Step{Check: trace.Upgrade, Outcome: e.outcome(trace.Upgrade, true), Fact: "websocket"})
 	}
-	limit := trace.Step{Check: trace.Limit, Outcome: e.outcome(trace.Limit, e.after(trace.Limit)), Fact: "no limit applies"}
+	limit := trace.Step{Check: trace.Limit, Outcome: e.outcome(trace.Limit, e.after(trace.Limit)), Fact: trace.NoLimit}
 	if e.limited {
 		limit.Fact = e.limit
 	}

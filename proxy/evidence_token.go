@@ -32,14 +32,11 @@ func (e *evidence) tokenSteps() []trace.Step {
 	switch f := e.token.failure; {
 	case f != nil:
 		for _, c := range verified[f.At] {
-			outcomes[c] = trace.Passed
+			outcomes[c] = e.seen(c)
 		}
 	case e.token.principal != nil:
 		for _, c := range []trace.Check{trace.Token, trace.Key, trace.Signature, trace.Form} {
-			outcomes[c] = trace.Passed
-			if e.what {
-				outcomes[c] = trace.NotChecked
-			}
+			outcomes[c] = e.seen(c)
 		}
 	}
 	for _, s := range e.token.steps {
@@ -56,6 +53,9 @@ func (e *evidence) tokenSteps() []trace.Step {
 	}
 	var list []trace.Step
 	for _, c := range tokenChecks {
+		if e.what && (c == trace.Key || c == trace.Signature || c == trace.Form) {
+			continue // nothing more is to be said of a token that is assumed
+		}
 		s := trace.Step{Check: c, Outcome: outcomes[c], Fact: e.fact(c)}
 		if s.Outcome == "" {
 			s.Outcome = trace.NotReached
@@ -63,6 +63,14 @@ func (e *evidence) tokenSteps() []trace.Step {
 		list = append(list, s)
 	}
 	return list
+}
+
+// seen is the outcome of a check of the token that did not fail.
+func (e *evidence) seen(c trace.Check) trace.Outcome {
+	if e.what || e.blind && (c == trace.Key || c == trace.Signature) {
+		return trace.NotChecked
+	}
+	return trace.Passed
 }
 
 // fact is what is said of a step about the token that passed, and of one that failed where that says more than the refusal.
@@ -77,14 +85,17 @@ func (e *evidence) fact(c trace.Check) string {
 	if p == nil {
 		return ""
 	}
+	if e.blind && c == trace.Signature {
+		return "there are no keys here; it was taken for good"
+	}
+	if e.blind && c == trace.Key && p != nil {
+		return "there are no keys here"
+	}
 	switch c {
-	case trace.Token, trace.Key, trace.Signature, trace.Form:
-		if e.what {
-			return "a token of this client is assumed"
-		}
-		if c == trace.Key {
-			return join(string(p.Algorithm), kid(p.KeyID))
-		}
+	case trace.Token:
+		return "a token of this client is assumed"
+	case trace.Key:
+		return join(string(p.Algorithm), kid(p.KeyID))
 	case trace.Issuer:
 		return trace.Shown(p.IssuerURL)
 	case trace.Time:

@@ -24,6 +24,8 @@ type Question struct {
 	// Token is the bearer token; "" is none. Principal stands in for a token that is assumed to have been verified; it wins.
 	Token     string
 	Principal *authz.Principal
+	// Unverified takes the token's signature for good, where the one who asks has no keys.
+	Unverified bool
 	// At is the moment for which the token is judged. Revocations, clients and limits are always those of now. Zero: now.
 	At time.Time
 	// Remote is the client's address, for limits by address.

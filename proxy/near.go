@@ -94,5 +94,5 @@ func unlike(got, want string) int {
 	case suggest.Nearest(got, slices.Values([]string{want})) == want:
 		return suggest.Edits(got, want)
 	}
-	return farthest
+	return farthest + 1
 }

@@ -51,6 +51,9 @@ func (f *adminFlags) client(cmd *cobra.Command) (*adminclient.Client, error) {
 	if address != "" && !token.Empty() {
 		return adminclient.New(address, token), nil
 	}
+	if address == "" && noConfig(cmd) { // as it is where dev runs on its own
+		return adminclient.New(config.DefaultAdminListen, token), nil
+	}
 	cfg, err := loader(configPath(cmd))()
 	if err == nil && token.Empty() {
 		token = cfg.Admin.Token
@@ -62,6 +65,16 @@ func (f *adminFlags) client(cmd *cobra.Command) (*adminclient.Client, error) {
 		}
 	}
 	return adminclient.New(address, token), nil // it may need no token
+}
+
+// noConfig reports whether no configuration is named and there is none in the usual places.
+func noConfig(cmd *cobra.Command) bool {
+	named, _ := cmd.Flags().GetString("config")
+	if named != "" || os.Getenv("GATEHOUSE_CONFIG") != "" {
+		return false
+	}
+	_, err := os.Stat(configPath(cmd))
+	return errors.Is(err, os.ErrNotExist)
 }
 
 // told gives an error of the admin client its exit code and the next step.

@@ -87,8 +87,23 @@ func runDev(ctx context.Context, f devFlags, configFile string, stdout, stderr i
 	out := logs.Open(stderr, "warn", "text")
 	defer out.Close()
 	o := app.Options{Load: d.load, Version: version, Mode: "dev", Log: out, KeepLog: true, Public: d.public, Admin: d.admin}
-	o.Sinks = append(o.Sinks, &terminal{out: stderr})
+	o.Sinks = append(o.Sinks, &terminal{out: stderr, find: d.found()})
 	return serve(ctx, o, func(a *app.App) { d.welcome(stdout, a) })
+}
+
+// found are the flags with which another terminal finds this process: none where the usual ones do.
+func (d *dev) found() (flags string) {
+	usual := config.DefaultAdminListen
+	if d.config != "" {
+		flags = " -c " + shellQuote(d.config)
+		usual, _, _ = config.Addresses(d.config, config.Options{})
+	} else if _, err := os.Stat("config.yaml"); err == nil {
+		usual = ""
+	}
+	if at := d.admin.Addr().String(); at != usual {
+		flags += " --admin " + at
+	}
+	return flags
 }
 
 // open binds both listeners before anything is written, so that every printed address is the one that serves.

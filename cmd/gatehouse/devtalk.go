@@ -146,8 +146,9 @@ func endpointPath(cfg *config.Config, path string) string {
 
 // terminal prints one line for each finished exchange. It implements exchange.Sink.
 type terminal struct {
-	mu  sync.Mutex
-	out io.Writer
+	mu   sync.Mutex
+	out  io.Writer
+	find string // what follows the request id in the command that explains a refusal
 }
 
 // Finish implements exchange.Sink.
@@ -164,7 +165,12 @@ func (t *terminal) Finish(r *exchange.Record) {
 	if r.Detail != "" {
 		line += "  " + clean(r.Detail)
 	}
-	line += fmt.Sprintf("  %s  %s", r.Duration.Round(10*time.Microsecond), r.ID)
+	line += fmt.Sprintf("  %s", r.Duration.Round(10*time.Microsecond))
+	if r.Verdict == exchange.Allow {
+		line += "  " + r.ID
+	} else {
+		line += "  explain: gatehouse explain " + r.ID + t.find
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	fmt.Fprintln(t.out, line)

@@ -46,11 +46,12 @@ func denial(d exchange.Denied) adminapi.Denial {
 
 // explain is POST /api/v1/explain.
 func (a *App) explain(ctx context.Context, q adminapi.ExplainRequest) (*trace.Trace, error) {
-	return a.current.Load().explain(ctx, q)
+	return a.current.Load().explain(ctx, q, false)
 }
 
-// explain answers a question by the rules of one configuration, with its hints.
-func (s *snapshot) explain(ctx context.Context, q adminapi.ExplainRequest) (*trace.Trace, error) {
+// explain answers a question by the rules of one configuration, with its hints. Where there are no keys, the signature of the
+// token is taken for good.
+func (s *snapshot) explain(ctx context.Context, q adminapi.ExplainRequest, blind bool) (*trace.Trace, error) {
 	ask, err := question(q)
 	if err != nil {
 		return nil, err
@@ -60,7 +61,7 @@ func (s *snapshot) explain(ctx context.Context, q adminapi.ExplainRequest) (*tra
 	case q.Client != "":
 		t, err = s.whatIf(ctx, q, ask)
 	default:
-		ask.Token = q.Token
+		ask.Token, ask.Unverified = q.Token, blind
 		t = s.gateway.Explain(ctx, ask)
 	}
 	if err != nil {

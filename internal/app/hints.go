@@ -81,7 +81,7 @@ func (s *snapshot) hintPath(t *trace.Trace) {
 	switch authz.Reason(t.Reason) {
 	case authz.NoRoute:
 		t.Why = append(t.Why, trace.Line{Text: "no route for " + t.Method + " " + t.Path})
-		t.Fix = append(t.Fix, "routes are a list of what is open: gatehouse routes list shows it, and apis.….routes in the configuration is where to add one")
+		t.Fix = append(t.Fix, "gatehouse routes list shows what is open; a route under apis.NAME.routes opens more")
 	case authz.MethodNotAllowed:
 		t.Why = append(t.Why, trace.Line{Text: t.Detail})
 	case authz.MalformedRequest:

@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -190,5 +192,26 @@ func TestTurnedArrowsFail(t *testing.T) {
 	}
 	if len(violations("internal/util", nil)) == 0 {
 		t.Error("a package outside the table is accepted")
+	}
+}
+
+// TestUnverifiedStaysExplained: what nobody vouches for is read where refusals are explained, and nowhere else.
+func TestUnverifiedStaysExplained(t *testing.T) {
+	users := map[string][]string{".Unverified()": {"authz/verify.go"}, ".Suppose(": {"proxy/authorize.go"}}
+	err := filepath.WalkDir("../..", func(path string, d os.DirEntry, err error) error {
+		if err != nil || d.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		name := strings.TrimPrefix(filepath.ToSlash(path), "../../")
+		for call, files := range users {
+			if strings.Contains(string(text), call) != slices.Contains(files, name) {
+				t.Errorf("%s: %s belongs into %v alone", name, call, files)
+			}
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 }

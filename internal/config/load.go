@@ -54,7 +54,7 @@ func Addresses(path string, o Options) (admin, issuer string, err error) {
 	if raw == nil {
 		return "", "", Errors(r.problems.sorted())
 	}
-	admin = defaultAdminListen
+	admin = DefaultAdminListen
 	if raw.admin.v != nil {
 		admin = raw.admin.v.listen.or(admin)
 	}

@@ -10,12 +10,14 @@ import (
 	"gatehouse/internal/secret"
 )
 
-// The defaults of configuration keys, in one place.
+// DefaultAdminListen is admin.listen where the file has none.
+const DefaultAdminListen = "127.0.0.1:8081"
+
+// The defaults of the other configuration keys, in one place.
 const (
 	defaultIdleTimeout    = time.Minute
 	defaultMaxHeaderBytes = 64 << 10
 	defaultDrain          = 30 * time.Second
-	defaultAdminListen    = "127.0.0.1:8081"
 	defaultStateDir       = "state"
 	defaultRedisAddr      = "127.0.0.1:6379"
 	defaultRedisPrefix    = "gh"
@@ -77,12 +79,12 @@ var bearerText = regexp.MustCompile(`^[\x21-\x7E]*$`)
 const minAdminToken = 16
 
 func (r *reader) buildAdmin(c *Config, raw *rawConfig) {
-	c.Admin = Admin{Listen: defaultAdminListen}
+	c.Admin = Admin{Listen: DefaultAdminListen}
 	a := raw.admin.v
 	if a == nil {
 		a = new(rawAdmin)
 	}
-	c.Admin.Listen = a.listen.or(defaultAdminListen)
+	c.Admin.Listen = a.listen.or(DefaultAdminListen)
 	c.Admin.Hosts = plainList(a.hosts)
 	c.Admin.Pprof = a.pprof.v
 	token := r.secretFile(a.tokenFile)

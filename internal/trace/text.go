@@ -98,7 +98,7 @@ func (w *writer) steps(steps []Step) {
 		case NotChecked:
 			mark = w.paint(faint, "·")
 		default:
-			left = append(left, labelOf(s.Check))
+			left = append(left, strings.ReplaceAll(string(s.Check), "_", " "))
 			continue
 		}
 		fact := clean(s.Fact)

@@ -28,6 +28,9 @@ const (
 	WouldDeny = "would_deny" // observe mode: refused by the rules, let through
 )
 
+// NoLimit is the fact of the step Limit where no limit applies.
+const NoLimit = "no limit applies"
+
 // Check names a step.
 type Check string
 
