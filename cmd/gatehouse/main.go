@@ -82,7 +82,10 @@ func newRoot() *cobra.Command {
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.SetFlagErrorFunc(usage)
 	root.PersistentFlags().StringP("config", "c", "", "configuration file (GATEHOUSE_CONFIG; else ./config.yaml, else /etc/gatehouse/config.yaml)")
-	root.AddCommand(newDev(), newRun(), newCheck(), newExplain(), newClient(), newToken(), newStatus(), newKeys(), newRevoke(), newAudit(), newHealthcheck(), newVersion())
+	root.AddCommand(newDev(), newRun(), newCheck(),
+		newExplain(), newRoutes(), newCan(), newWhoCan(), newDiff(),
+		newClient(), newToken(), newRevoke(), newKeys(),
+		newStatus(), newAudit(), newHealthcheck(), newVersion())
 	asUsage(root)
 	return root
 }

@@ -4,10 +4,8 @@ import (
 	"context"
 	"log/slog"
 	"os"
-	"slices"
 	"time"
 
-	"gatehouse/authz"
 	"gatehouse/internal/adminapi"
 	"gatehouse/internal/config"
 	"gatehouse/internal/ratelimit"
@@ -81,6 +79,3 @@ func (o *Offline) hasKeys(raw string) bool {
 	t, err := token.Parse(raw)
 	return err != nil || t.UnverifiedIssuer() == o.snap.cfg.Server.Issuer && o.snap.cfg.Tokens.KeyDir != ""
 }
-
-// acceptsLocal reports whether an API takes tokens of ours.
-func acceptsLocal(api *config.API) bool { return slices.Contains(api.Issuers, authz.Local) }
