@@ -144,8 +144,8 @@ func (r *Ring) Signer(alg token.Algorithm) *token.PrivateKey { return r.now.Load
 // Key is the key that verifies under kid, or nil where there is none.
 func (r *Ring) Key(kid string) *token.PublicKey { return r.now.Load().verify[kid] }
 
-// Past tells of a kid that verifies no more, for as long as that is remembered: "withdrawn", or "retired" with the time until
-// which it verified; "" for any other.
+// Past tells of a kid that verifies no more: "withdrawn", or "retired" with the time until which it verified; "" for any other,
+// and for one that retired before this process began.
 func (r *Ring) Past(kid string) (what string, until time.Time) {
 	k := r.now.Load()
 	if k.withdrawn[kid] {

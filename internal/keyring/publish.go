@@ -69,11 +69,35 @@ func (r *Ring) install() error {
 	if old != nil && sameKeys(old, next) {
 		next.generation = old.generation
 	}
+	if old != nil {
+		next.recall(old.retired)
+	}
 	r.now.Store(next)
 	if old != nil {
 		l.tell(old, next)
 	}
 	return nil
+}
+
+// remembered is how many keys that are gone a process knows by their ids, for whoever asks what became of one.
+const remembered = 32
+
+// recall takes over what was known of keys that are gone, and forgets those that went first.
+func (k *keys) recall(retired map[string]time.Time) {
+	for kid, until := range retired {
+		if _, known := k.retired[kid]; !known && k.verify[kid] == nil && !k.withdrawn[kid] {
+			k.retired[kid] = until
+		}
+	}
+	for len(k.retired) > remembered {
+		oldest := ""
+		for kid, until := range k.retired {
+			if oldest == "" || until.Before(k.retired[oldest]) {
+				oldest = kid
+			}
+		}
+		delete(k.retired, oldest)
+	}
 }
 
 func sameKeys(a, b *keys) bool {

@@ -105,6 +105,12 @@ func TestSchedule(t *testing.T) {
 	if r.Key(first) != nil {
 		t.Error("the first key still verifies")
 	}
+	if what, until := r.Past(first); what != "retired" || until.After(c.now().Add(-10*time.Hour)) || until.Before(c.now().Add(-11*time.Hour)) {
+		t.Errorf("the first key is %q since %s, hours after it retired", what, until)
+	}
+	if what, _ := r.Past(r.Signer(token.ES256).Public().ID()); what != "" {
+		t.Errorf("the key that signs is %q", what)
+	}
 	again := manual(t, o, use)
 	if got := again.states(); got != r.states() {
 		t.Errorf("after a restart: %s, want %s", got, r.states())
@@ -205,6 +211,9 @@ func TestRevokeKey(t *testing.T) {
 	if r.Key(plan.Old) != nil || r.Key(plan.New) != nil || r.Generation() == generation || len(r.Keys()) != 1 {
 		t.Errorf("states %s", r.states())
 	}
+	if what, _ := r.Past(plan.Old); what != "withdrawn" {
+		t.Errorf("the key that was withdrawn is %q", what)
+	}
 	consistent(t, r)
 	c.add(100 * 24 * time.Hour)
 	r.step(t)
@@ -299,4 +308,18 @@ func TestWithdrawnFiles(t *testing.T) {
 		t.Error("a ring of files")
 	}
 	r.Close()
+}
+
+// A process remembers the last keys that are gone, and not all that there ever were.
+func TestPastIsBounded(t *testing.T) {
+	t.Parallel()
+	k := &keys{retired: map[string]time.Time{}}
+	old := map[string]time.Time{}
+	for i := range 3 * remembered {
+		old[fmt.Sprint(i)] = time.Unix(int64(i), 0)
+	}
+	k.recall(old)
+	if _, last := k.retired[fmt.Sprint(3*remembered-1)]; len(k.retired) != remembered || !last {
+		t.Errorf("%d are remembered, the last one: %v", len(k.retired), last)
+	}
 }
