@@ -47,6 +47,7 @@ var table = map[string][]string{
 	"internal/lockout":         {"internal/ratelimit"},
 	"internal/logs":            {},
 	"internal/metrics":         {"internal/exchange"},
+	"internal/openapi":         {},
 	"internal/ratelimit":       {"internal/redisx"},
 	"internal/redistest":       {},
 	"internal/redisx":          {"internal/secret"},
@@ -68,6 +69,7 @@ var homes = map[string][]string{
 	"gopkg.in/yaml.v3":                    {"internal/config", "internal/clientsfile", "cmd/gatehouse"},
 	"github.com/prometheus/client_golang": {"internal/metrics", "internal/app"},
 	"github.com/spf13/cobra":              {"cmd/gatehouse"},
+	"github.com/getkin/kin-openapi":       {"internal/openapi"},
 	"golang.org/x/crypto":                 {"internal/secret"},
 	"golang.org/x/sys":                    {"internal/app"},
 }
