@@ -82,6 +82,7 @@ func newDeletionWorld(t *testing.T, fixture string) *deletionWorld {
 	for path, content := range w.files {
 		writeFile(t, path, content)
 	}
+	writeFile(t, filepath.Join(w.dir, "watched.openapi.yaml"), "openapi: 3.1.0\n") // which gives and takes nothing
 	w.writeKeys(t)
 	out := logs.Open(&syncBuffer{}, "error", "json")
 	t.Cleanup(func() { out.Close() })

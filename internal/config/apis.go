@@ -98,6 +98,7 @@ func (r *reader) buildAPI(e entry[*rawAPI], c *Config, defaults *rawDefaults) AP
 		MaxBody:      inherited(a.maxBody, defaults.maxBody).or(defaultMaxBody),
 	}
 	r.buildUpstreams(e, &out, defaults)
+	r.buildOpenAPI(a, &out)
 	for _, s := range a.scopes.v {
 		out.Scopes[s.name] = s.v
 	}
@@ -115,6 +116,17 @@ func (r *reader) buildAPI(e entry[*rawAPI], c *Config, defaults *rawDefaults) AP
 	}
 	out.CORS = r.corsOf(inherited(a.cors, defaults.cors), &out)
 	return out
+}
+
+// buildOpenAPI names the document of an API. What it says is for `check` to compare: routes are what the file says they are.
+func (r *reader) buildOpenAPI(a *rawAPI, out *API) {
+	if !a.openapi.set {
+		return
+	}
+	out.OpenAPI, out.OpenAPIPos = near(a.openapi.at, a.openapi.v), a.openapi.at.pos()
+	if _, err := r.files.file(out.OpenAPI, maxFile); err != nil {
+		r.fail(a.openapi.at, "%v", err)
+	}
 }
 
 // keepUnder is the default of forward.authorization: under observe the API's own authentication is still at work.

@@ -185,6 +185,8 @@ type API struct {
 	Revocation        Revocation
 	Hosts             []string // lower case, without port
 	StripPrefix       string
+	OpenAPI           string // the document that describes the API, which `check` compares the routes with; "": none
+	OpenAPIPos        Pos
 	RateLimits        []RateLimit
 	Timeout           time.Duration
 	MaxBody           int64

@@ -109,6 +109,7 @@ func TestFull(t *testing.T) {
 				Retry: &Retry{Attempts: 2, On: []string{"reset", "503", "504"}}, Scopes: map[string]string{},
 				Algorithm: "EdDSA", TTL: 5 * time.Minute, Dialect: "rfc9068", Issuers: []string{"local"},
 				Revocation: Revocation{MaxStaleness: time.Minute, AllowStale: false},
+				OpenAPI:    in("apis.d/users.json"), OpenAPIPos: pos("apis.d/users.yml", 9, 14),
 				RateLimits: []RateLimit{{Name: "users", Requests: 7, Per: time.Second, Burst: 7, By: "client", OnError: "local"}},
 				Timeout:    2 * time.Second, MaxBody: 3 << 20, KeepAuthorization: true, KeepHost: true,
 				Routes: []Route{{
@@ -455,6 +456,7 @@ func TestExampleComments(t *testing.T) {
 		write(t, filepath.Join(dir, "redis.password"), "secret\n")
 		write(t, filepath.Join(dir, "redis-ca.pem"), ca)
 		write(t, filepath.Join(dir, "up-ca.pem"), ca)
+		write(t, filepath.Join(dir, "openapi.yaml"), "openapi: 3.1.0\n")
 		writePair(t, dir, "up.crt", "up.key", pair)
 		writePair(t, dir, "tls.crt", "tls.key", pair)
 		write(t, filepath.Join(dir, "clients-ca.pem"), ca)

@@ -241,6 +241,7 @@ type rawAPI struct {
 	revocation       val[*rawRevocation]
 	hosts            val[[]val[string]]
 	stripPrefix      val[string]
+	openapi          val[string]
 	routes           val[[]val[*rawRoute]]
 }
 
@@ -271,6 +272,7 @@ var (
 		orNull("max_body", aBodySize, func(a *rawAPI) *val[int64] { return &a.maxBody }),
 		orNull("forward", forwardForm, func(a *rawAPI) *val[*rawForward] { return &a.forward }),
 		orNull("cors", corsForm, func(a *rawAPI) *val[*rawCORS] { return &a.cors }),
+		is("openapi", aFile, func(a *rawAPI) *val[string] { return &a.openapi }),
 		is("routes", some(routeForm), func(a *rawAPI) *val[[]val[*rawRoute]] { return &a.routes }).must(),
 		later[rawAPI]("claims"),
 		later[rawAPI]("hook"),

@@ -11,6 +11,9 @@ import (
 type Options struct {
 	// Getenv looks up an environment variable. Nil is os.LookupEnv.
 	Getenv func(name string) (value string, set bool)
+	// Instead is content that counts in place of what a file holds, by the file's clean name, whether or not there is such a file: to
+	// judge a change before it is made. Nil is none.
+	Instead map[string][]byte
 }
 
 // Load reads config.yaml at path, and the clients file, the apis_dir and the secrets that it names. What is wrong is
@@ -32,7 +35,7 @@ func newReader(o Options) *reader {
 	if o.Getenv == nil {
 		o.Getenv = os.LookupEnv
 	}
-	return &reader{getenv: o.Getenv, files: watch{sums: make(map[string][32]byte)}}
+	return &reader{getenv: o.Getenv, files: watch{sums: make(map[string][32]byte), instead: o.Instead}}
 }
 
 // ClientsFile is the clients file that config.yaml at path names, whether or not it exists. The rest of config.yaml is

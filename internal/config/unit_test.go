@@ -323,3 +323,26 @@ func mustParse(t *testing.T, s string) *url.URL {
 	}
 	return u
 }
+
+// A change can be judged before it is made: content that is given counts in place of what the file holds, and nothing is written.
+func TestInstead(t *testing.T) {
+	t.Parallel()
+	a := readArchive(t, "testdata/good/minimal.txt")
+	dir := a.write(t)
+	file := filepath.Join(dir, "config.yaml")
+	changed := strings.Replace(a.sections["config.yaml"], "version: 1", "version: 2", 1)
+	if _, err := Load(file, Options{Getenv: a.getenv, Instead: map[string][]byte{file: []byte(changed)}}); err == nil || !strings.Contains(err.Error(), "version") {
+		t.Errorf("the change was not judged: %v", err)
+	}
+	before, err := Load(file, Options{Getenv: a.getenv})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(file); err != nil {
+		t.Fatal(err)
+	}
+	after, err := Load(dir+"/./config.yaml", Options{Getenv: a.getenv, Instead: map[string][]byte{file: []byte(a.sections["config.yaml"])}})
+	if err != nil || len(after.APIs) != len(before.APIs) {
+		t.Errorf("a file that is not there yet: %v", err)
+	}
+}
