@@ -19,7 +19,7 @@ import (
 // The longer reading of it: cmd and internal/app know everything; proxy, authz and tokenep never see configuration;
 // authz sees no store and no HTTP server; nothing below internal/app imports metrics.
 var table = map[string][]string{
-	"cmd/gatehouse": {"internal/adminapi", "internal/adminclient", "internal/app", "internal/audit", "internal/clientsfile", "internal/config", "internal/demo", "internal/exchange", "internal/logs", "internal/secret", "internal/token", "internal/trace"},
+	"cmd/gatehouse": {"internal/adminapi", "internal/adminclient", "internal/app", "internal/audit", "internal/clientsfile", "internal/config", "internal/configfile", "internal/demo", "internal/exchange", "internal/logs", "internal/openapi", "internal/secret", "internal/token", "internal/trace"},
 
 	"internal/app": {"authz", "proxy", "tokenep", "internal/admin", "internal/adminapi", "internal/audit", "internal/config", "internal/exchange", "internal/keyring", "internal/logs",
 		"internal/metrics", "internal/ratelimit", "internal/redisx", "internal/revoke", "internal/statedb", "internal/suggest", "internal/token", "internal/trace",
@@ -38,6 +38,7 @@ var table = map[string][]string{
 	"internal/canary":          {},
 	"internal/clientsfile":     {},
 	"internal/config":          {"internal/secret", "internal/suggest"},
+	"internal/configfile":      {"internal/openapi"},
 	"internal/demo":            {},
 	"internal/exchange":        {"internal/trace"},
 	"internal/faults":          {},
@@ -66,7 +67,7 @@ var homes = map[string][]string{
 	"github.com/lestrrat-go/jwx/v2":       {"internal/token"},
 	"github.com/redis/go-redis/v9":        {"internal/redisx", "internal/ratelimit", "internal/revoke", "internal/redistest"},
 	"go.etcd.io/bbolt":                    {"internal/statedb", "internal/keyring", "internal/replay", "internal/revoke", "internal/app"},
-	"gopkg.in/yaml.v3":                    {"internal/config", "internal/clientsfile", "cmd/gatehouse"},
+	"gopkg.in/yaml.v3":                    {"internal/config", "internal/clientsfile", "internal/configfile", "cmd/gatehouse"},
 	"github.com/prometheus/client_golang": {"internal/metrics", "internal/app"},
 	"github.com/spf13/cobra":              {"cmd/gatehouse"},
 	"github.com/getkin/kin-openapi":       {"internal/openapi"},

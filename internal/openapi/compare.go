@@ -23,30 +23,32 @@ type Difference struct {
 func (p *Plan) Compare(routes []Existing) []Difference {
 	at := make(map[string]int)
 	for i, e := range routes {
-		at[e.Method+" "+shape(e.Pattern)] = i
+		at[e.Method+" "+Shape(e.Pattern)] = i
 	}
 	var out []Difference
 	for _, r := range p.Routes {
-		i, found := at[r.Method+" "+shape(r.Pattern)]
+		i, found := at[r.Method+" "+Shape(r.Pattern)]
 		if !found && r.Method == "HEAD" {
-			i, found = at["GET "+shape(r.Pattern)]
+			i, found = at["GET "+Shape(r.Pattern)]
 		}
 		if !found {
-			i, found = at[" "+shape(r.Pattern)]
+			i, found = at[" "+Shape(r.Pattern)]
 		}
 		what := fmt.Sprintf("the operation %s (%s)", r.Label(), r.Operations[0].Security.Pos)
 		if !found {
 			out = append(out, Difference{r, -1, fmt.Sprintf("%s has no route %s", what, r.Match())})
 			continue
 		}
-		if have := routes[i].Requirement; !agrees(have, r) {
+		if have := routes[i].Requirement; !r.Agrees(have) {
 			out = append(out, Difference{r, i, fmt.Sprintf("%s asks for %s, and its route asks for %s", what, asks(r.Requirement), asks(have))})
 		}
 	}
 	return out
 }
 
-func agrees(have Requirement, r Route) bool {
+// Agrees reports whether a route may ask for what it asks for: the same, or, where the operation is public or the requirement
+// ours, more.
+func (r Route) Agrees(have Requirement) bool {
 	switch {
 	case have.Equal(r.Requirement):
 		return true

@@ -35,10 +35,10 @@ type Operation struct {
 
 // Label names an operation in comments and messages: its id, else method and path. It is one line of printable characters.
 func (o Operation) Label() string {
-	if o.ID == "" {
-		return printable(o.Method+" "+o.Path, 120)
+	if id := printable(o.ID, 120); id != "" {
+		return id
 	}
-	return printable(o.ID, 120)
+	return printable(o.Method+" "+o.Path, 120)
 }
 
 // Security says what an operation asks of its caller: one of Alternatives.

@@ -82,7 +82,7 @@ func (r *reading) alternative(requirement openapi3.SecurityRequirement, at Pos, 
 		}
 		for _, scope := range requirement[name] {
 			if !scopeText(scope) {
-				r.fail(at, "%s asks for %q, which is no scope: scopes are printable ASCII without spaces, quotes and backslashes (RFC 6749, section 3.3)",
+				r.fail(at, "%s asks for %q, which is no scope: scopes are at most 256 characters of printable ASCII without spaces, quotes and backslashes (RFC 6749, section 3.3)",
 					o.Label(), printable(scope, 80))
 				continue
 			}
@@ -136,7 +136,7 @@ func (r *reading) schemes() {
 			}
 			for scope, text := range flow.Scopes {
 				if !scopeText(scope) {
-					r.fail(r.at(s.Origin, ""), "the scheme %q declares %q, which is no scope: scopes are printable ASCII without spaces, quotes and backslashes (RFC 6749, section 3.3)",
+					r.fail(r.at(s.Origin, ""), "the scheme %q declares %q, which is no scope: scopes are at most 256 characters of printable ASCII without spaces, quotes and backslashes (RFC 6749, section 3.3)",
 						printable(name, 80), printable(scope, 80))
 				} else if r.doc.Scopes[scope] == "" {
 					r.doc.Scopes[scope] = text

@@ -76,5 +76,5 @@ func wildcard(segment string, used map[string]bool) string {
 
 var anyWildcard = regexp.MustCompile(`\{[^{}$.]*\}`)
 
-// shape is a pattern without its wildcards' names: patterns of one shape match the same paths.
-func shape(pattern string) string { return anyWildcard.ReplaceAllString(pattern, "{}") }
+// Shape is a pattern without its wildcards' names: patterns of one shape match the same paths.
+func Shape(pattern string) string { return anyWildcard.ReplaceAllString(pattern, "{}") }

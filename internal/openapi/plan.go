@@ -22,7 +22,7 @@ type Route struct {
 }
 
 // Match is the route's match.
-func (r Route) Match() string { return r.Method + " " + r.Pattern }
+func (r Route) Match() string { return strings.TrimPrefix(r.Method+" "+r.Pattern, " ") }
 
 // Label names the route's operations.
 func (r Route) Label() string {
@@ -97,7 +97,7 @@ func (p *planning) add(o Operation, prefix string) {
 	}
 	pattern = prefix + pattern
 	requirement, ours := p.requirement(o)
-	key := o.Method + " " + shape(pattern)
+	key := o.Method + " " + Shape(pattern)
 	if p.exact == nil {
 		p.exact = make(map[string]bool)
 	}
@@ -165,15 +165,15 @@ func (p *planning) overlaps(routes []Route) {
 	mux := http.NewServeMux()
 	first := make(map[string]Route)
 	for _, r := range routes {
-		if _, known := first[shape(r.Pattern)]; known {
+		if _, known := first[Shape(r.Pattern)]; known {
 			continue
 		}
 		other, example := register(mux, r.Pattern)
 		if other == "" {
-			first[shape(r.Pattern)] = r
+			first[Shape(r.Pattern)] = r
 			continue
 		}
-		o := first[shape(other)]
+		o := first[Shape(other)]
 		p.errs = append(p.errs, Note{r.Operations[0].Pos, fmt.Sprintf(
 			"%s (%s) overlaps %s (%s, %s): both match %s and neither is more specific, so that it is open which is asked for — change one of the paths",
 			r.Pattern, r.Label(), o.Pattern, o.Label(), o.Operations[0].Pos, example)})

@@ -318,3 +318,18 @@ func TestFetch(t *testing.T) {
 		t.Errorf("%d requests to another host", asked)
 	}
 }
+
+// JSON has words that YAML has not.
+func TestJSON(t *testing.T) {
+	t.Parallel()
+	for in, want := range map[string]string{
+		`\ud83d\ude00 \u00e9 \\ud83d\\ude00 \" \/`: `😀 é \ud83d\ude00 " /`, "a\u0085b\u2028c\u007f": "a\u0085b\u2028c\u007f", `\ud83d x`: "\ufffd x", "\ufffe": "\ufffe",
+	} {
+		d, err := text(t, "{\"openapi\":\"3.0.0\",\t\"info\":{\"title\":\""+in+"\",\n\t\"version\":\"1\"},\n\"paths\":{\n\"/a\":{\"get\":{}}}}")
+		if err != nil {
+			t.Errorf("%q: %v", in, err)
+		} else if d.Title != want || d.Operations[0].Pos.Line != 4 {
+			t.Errorf("%q: title %q, want %q; %+v", in, d.Title, want, d.Operations[0])
+		}
+	}
+}
