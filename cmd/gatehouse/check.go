@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -36,7 +37,7 @@ func newCheck() *cobra.Command {
 			if output != "text" && output != "json" {
 				return usage(cmd, fmt.Errorf("-o %q is not known: text or json", output))
 			}
-			cfg, err := check(path)
+			cfg, err := check(cmd.Context(), path)
 			if output == "json" {
 				return checkJSON(cmd, cfg, err, deny)
 			}
@@ -62,13 +63,19 @@ func newCheck() *cobra.Command {
 	return cmd
 }
 
-// check loads the files and builds everything that they describe, and opens nothing.
-func check(path string) (*config.Config, error) {
+// check loads the files, builds everything that they describe, and compares it with OpenAPI documents. It opens nothing.
+func check(ctx context.Context, path string) (*config.Config, error) {
 	cfg, err := config.Load(path, config.Options{})
 	if err != nil {
 		return nil, err
 	}
-	return cfg, app.Check(cfg)
+	if err := app.Check(cfg); err != nil {
+		return cfg, err
+	}
+	if list := drift(ctx, cfg); len(list) > 0 {
+		return cfg, list
+	}
+	return cfg, nil
 }
 
 func checkJSON(cmd *cobra.Command, cfg *config.Config, err error, deny bool) error {

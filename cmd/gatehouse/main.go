@@ -82,7 +82,7 @@ func newRoot() *cobra.Command {
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.SetFlagErrorFunc(usage)
 	root.PersistentFlags().StringP("config", "c", "", "configuration file (GATEHOUSE_CONFIG; else ./config.yaml, else /etc/gatehouse/config.yaml)")
-	root.AddCommand(newDev(), newRun(), newCheck(),
+	root.AddCommand(newDev(), newInit(), newImport(), newRun(), newCheck(),
 		newExplain(), newRoutes(), newCan(), newWhoCan(), newDiff(),
 		newClient(), newToken(), newRevoke(), newKeys(),
 		newStatus(), newAudit(), newHealthcheck(), newVersion())
@@ -133,8 +133,4 @@ func configPath(cmd *cobra.Command) string {
 		}
 	}
 	return "config.yaml"
-}
-
-func loader(path string) func() (*config.Config, error) {
-	return func() (*config.Config, error) { return config.Load(path, config.Options{}) }
 }

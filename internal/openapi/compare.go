@@ -7,7 +7,6 @@ type Existing struct {
 	Method      string // empty: what the path's other routes do not name
 	Pattern     string
 	Requirement Requirement
-	Where       string // file:line, for messages
 }
 
 // Difference is a route that the document does not agree with, or that is missing.
