@@ -1,9 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 
 	"gatehouse/internal/config"
 	"gatehouse/internal/openapi"
@@ -35,6 +38,9 @@ func drift(ctx context.Context, cfg *config.Config) (list config.Errors) {
 			list = append(list, config.Problem{Pos: at, Message: fmt.Sprintf("apis.%s: %s%s", api.Name, diff.Message, fix)})
 		}
 	}
+	slices.SortStableFunc(list, func(a, b config.Problem) int {
+		return cmp.Or(strings.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line))
+	})
 	return list
 }
 
