@@ -58,7 +58,8 @@ func (d *dev) welcome(w io.Writer, a *app.App) {
 		p("")
 		p("Put it in front of your own API:")
 		p("")
-		p("  gatehouse dev --upstream http://localhost:9000      # or: dev -c config.yaml")
+		p("  gatehouse dev --upstream http://localhost:9000      # to look at it; or: dev -c config.yaml")
+		p("  gatehouse init --upstream http://localhost:9000     # for keeps; or: --openapi openapi.yaml")
 		p("")
 	}
 	ready := time.Now().Format(time.TimeOnly) + " INF ready "

@@ -29,7 +29,7 @@ func patternOf(tmpl string) (pattern string, exact bool, err error) {
 	}
 	plain := template.ReplaceAllString(tmpl, "x")
 	for _, c := range plain {
-		if c <= ' ' || c == 0x7F || c == unicode.ReplacementChar || strings.ContainsRune(`{}%\;`, c) {
+		if c == ' ' || !unicode.IsPrint(c) || c == unicode.ReplacementChar || strings.ContainsRune(`{}%\;`, c) {
 			return "", false, fmt.Errorf("the path %q holds %q, which no route can take", printable(tmpl, 200), c)
 		}
 	}

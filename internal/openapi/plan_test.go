@@ -34,7 +34,7 @@ func TestPatternOf(t *testing.T) {
 			t.Errorf("%s: %s, %v, %v; want %s, %v", tc.template, got, exact, err, tc.want, tc.exact)
 		}
 	}
-	for _, bad := range []string{"", "a", "//a", "/a//b", "/a/../b", "/./a", "/a b", "/a%20b", "/a\\b", "/a;b", "/a\nb", "/{a", "/a}", "/{{a}}", "/a\x00", "/\xff", "/" + strings.Repeat("a", 5000)} {
+	for _, bad := range []string{"", "a", "//a", "/a//b", "/a/../b", "/./a", "/a b", "/a%20b", "/a\\b", "/a;b", "/a\nb", "/{a", "/a}", "/{{a}}", "/a\x00", "/a\u009b2J", "/a\u202e", "/a\u0085", "/\xff", "/" + strings.Repeat("a", 5000)} {
 		if got, _, err := patternOf(bad); err == nil {
 			t.Errorf("%q became %q", bad, got)
 		}
