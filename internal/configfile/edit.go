@@ -47,10 +47,7 @@ func (s *source) setKey(it item, lines []string, key, val *yaml.Node, text strin
 		end--
 	}
 	line := lines[begin][:key.Column-1] + text
-	beside := []string{key.LineComment}
-	for _, c := range comments(val) {
-		beside = append(beside, c)
-	}
+	beside := append([]string{key.LineComment}, comments(val)...)
 	if found := strings.Join(slices.DeleteFunc(beside, func(c string) bool { return c == "" || !s.beside(c, it.begin+begin, it.begin+end) }), " "); found != "" {
 		line += "   " + found
 	}

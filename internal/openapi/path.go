@@ -34,7 +34,7 @@ func patternOf(tmpl string) (pattern string, exact bool, err error) {
 		}
 	}
 	if trimmed := strings.TrimSuffix(plain, "/"); plain != "/" && path.Clean(plain) != trimmed {
-		return "", false, fmt.Errorf("the path %q is not canonical: it has // or segments . or ..", printable(tmpl, 200))
+		return "", false, fmt.Errorf("the path %q is not canonical: // and segments . and .. can't be in it", printable(tmpl, 200))
 	}
 	used := make(map[string]bool)
 	segments := strings.Split(tmpl, "/")[1:]
