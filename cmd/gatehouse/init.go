@@ -55,7 +55,7 @@ public the exit code is 1, unless --allow-public says that they are meant to be.
 	return cmd
 }
 
-// project is what init writes.
+// initProject is what init writes.
 type initProject struct {
 	doc    *openapi.Document // nil: --upstream alone
 	config configfile.NewConfig
