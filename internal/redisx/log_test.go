@@ -22,8 +22,10 @@ func (l *lines) Write(b []byte) (int, error) {
 	return l.buf.Write(b)
 }
 
-func (l *lines) has(s string) bool {
+func (l *lines) text() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return strings.Contains(l.buf.String(), s)
+	return l.buf.String()
 }
+
+func (l *lines) has(s string) bool { return strings.Contains(l.text(), s) }

@@ -75,7 +75,7 @@ func TestTheDocumentedUserSuffices(t *testing.T) {
 				}
 			}
 			if !log.has("a configuration error") {
-				t.Errorf("the log does not say that it is a configuration error:\n%s", log.buf.String())
+				t.Errorf("the log does not say that it is a configuration error:\n%s", log.text())
 			}
 			set := NewScript(`return redis.call('SET', KEYS[1], 1)`)
 			for _, r := range c.RunAll(within(t, patience), set, calls) {
@@ -128,7 +128,7 @@ func TestAWrongPassword(t *testing.T) {
 			}
 			eventually(t, "it is counted", func() bool { return c.Stats().Errors["auth"] > 0 && !c.Stats().Up })
 			if !log.has("a configuration error") || log.has("guess") {
-				t.Errorf("the log:\n%s", log.buf.String())
+				t.Errorf("the log:\n%s", log.text())
 			}
 		})
 	}
@@ -180,8 +180,8 @@ func TestAPasswordThatIsChanged(t *testing.T) {
 		t.Fatal(err)
 	}
 	eventually(t, "the log says so", func() bool { return log.has("a configuration error") && log.has("WRONGPASS") })
-	if got := c.Stats(); got.Up || strings.Contains(log.buf.String(), redistest.Password) {
-		t.Errorf("%+v\n%s", got, log.buf.String())
+	if got := c.Stats(); got.Up || strings.Contains(log.text(), redistest.Password) {
+		t.Errorf("%+v\n%s", got, log.text())
 	}
 }
 

@@ -151,7 +151,7 @@ func TestSentinelMistakes(t *testing.T) {
 			}
 			eventually(t, "the breaker opens", func() bool { return c.Stats().Open && !c.Stats().Up })
 			if !log.has("no sentinel names the redis master") || log.has("guess") {
-				t.Errorf("the log:\n%s", log.buf.String())
+				t.Errorf("the log:\n%s", log.text())
 			}
 		})
 	}
