@@ -42,18 +42,31 @@ func serve(ctx context.Context, o app.Options, started func(*app.App)) error {
 		return err
 	}
 	defer a.Close()
+	signals, stop := context.WithCancel(ctx)
+	told := make(chan struct{})
 	go func() {
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case <-hup:
-				a.Reload("sighup") // tells its own result: log, metric
-			}
-		}
+		defer close(told)
+		follow(signals, hup, a, supervisor{o.Log.Logger()})
 	}()
+	defer func() { stop(); <-told }() // before Close, so that the supervisor hears of the end
 	if started != nil {
 		started(a)
 	}
 	return a.Run(ctx)
+}
+
+// follow reloads at each signal until ctx is done, and tells the supervisor of each step.
+func follow(ctx context.Context, hup <-chan os.Signal, a *app.App, s supervisor) {
+	s.ready(a, nil)
+	for {
+		select {
+		case <-ctx.Done():
+			s.stopping()
+			return
+		case <-hup:
+			s.reloading()
+			_, err := a.Reload("sighup") // tells its own result: log, metric
+			s.ready(a, err)
+		}
+	}
 }

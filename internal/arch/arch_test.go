@@ -70,6 +70,7 @@ var homes = map[string][]string{
 	"gopkg.in/yaml.v3":                    {"internal/config", "internal/clientsfile", "internal/configfile", "cmd/gatehouse"},
 	"github.com/prometheus/client_golang": {"internal/metrics", "internal/app"},
 	"github.com/spf13/cobra":              {"cmd/gatehouse"},
+	"github.com/coreos/go-systemd/v22":    {"cmd/gatehouse"},
 	"github.com/getkin/kin-openapi":       {"internal/openapi"},
 	"golang.org/x/crypto":                 {"internal/secret"},
 	"golang.org/x/sys":                    {"internal/app"},
