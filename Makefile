@@ -9,7 +9,7 @@ FAULTS      ?= 5m
 FUZZPKGS    ?= ./...
 CLIENTS     := internal/blackbox/testdata/clients
 
-.PHONY: build test big faults bench lint fuzz run redis clients strangers
+.PHONY: build test big faults bench lint fuzz run redis clients strangers deploy-check
 
 build: ## one static binary, ./gatehouse
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o gatehouse ./cmd/gatehouse
@@ -49,6 +49,10 @@ clients: strangers ## OAuth clients of other people get a token and call an API
 strangers: ## installs those clients, as far as the system's package manager has to
 	sh .ci/clients
 	cd $(CLIENTS) && npm ci --ignore-scripts --no-audit --no-fund
+
+deploy-check: redis ## deploy/ against the program: image, unit, rules, dashboard, compose; installs promtool and systemd-analyze
+	sh .ci/deploy
+	GATEHOUSE_DEPLOY=required $(GO) test -count=1 ./internal/deploytest
 
 fuzz: ## every fuzz target that FUZZ matches, FUZZTIME each
 	@for pkg in $$($(GO) list $(FUZZPKGS)); do \

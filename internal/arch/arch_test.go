@@ -39,6 +39,7 @@ var table = map[string][]string{
 	"internal/clientsfile":     {},
 	"internal/config":          {"internal/secret", "internal/suggest"},
 	"internal/configfile":      {"internal/openapi"},
+	"internal/deploytest":      {},
 	"internal/demo":            {},
 	"internal/exchange":        {"internal/trace"},
 	"internal/faults":          {},
