@@ -76,6 +76,7 @@ func (c *call) forward() {
 	c.w.wrote() // nothing is written before the answer comes
 	c.w.taken = func(conn net.Conn) { context.AfterFunc(ctx, func() { conn.Close() }) }
 	c.sent = time.Now()
+	c.rec.Decided = c.sent.Sub(c.rec.Start)
 	c.watch.begin(c.route.timeout, c.tooSlow)
 	defer c.watch.pause()
 	defer c.release()

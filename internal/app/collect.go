@@ -19,6 +19,7 @@ var (
 	ready       = describe("ready", "1 where /-/ready answers 200, else 0.")
 	revoked     = describe("revoked_entries", "Revocations in the set that every request is checked against.", "kind")
 	staleness   = describe("revocation_staleness_seconds", "Time since this node last heard of the fleet's revocations; 0 when embedded.")
+	stalest     = describe("revocation_max_staleness_seconds", "How old an API lets the fleet's revocations be; beyond it, on_stale says what its requests get.", "api", "on_stale")
 	fleet       = describe("fleet_nodes", "Nodes that share this Redis, as this one sees it; 1 when embedded.")
 	outbox      = describe("revocation_outbox_entries", "Revocations journalled here that Redis has not acknowledged yet.")
 	journalErrs = describe("revocation_journal_errors_total", "Revocations that the disk did not take at first; those asked of this node were answered 503, and count all the same.")
@@ -69,7 +70,7 @@ func collectors(a *App) []prometheus.Collector { return []prometheus.Collector{s
 
 // Describe implements prometheus.Collector.
 func (s stats) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{draining, ready, revoked, staleness, fleet, outbox, journalErrs, limitKeys, limitShared, keyState, keyCreated, keyExpiry, keyTurns, keyFailures, keyBroken, auditLines, auditLost, auditFails, auditDown, tunnels, certExpiry, logDropped,
+	for _, d := range []*prometheus.Desc{draining, ready, revoked, staleness, stalest, fleet, outbox, journalErrs, limitKeys, limitShared, keyState, keyCreated, keyExpiry, keyTurns, keyFailures, keyBroken, auditLines, auditLost, auditFails, auditDown, tunnels, certExpiry, logDropped,
 		poolWaiting, poolRunning, poolTotal, keySets, keySetAge, keySetLeft, keyFetches, assertions, replayed, lockoutKeys, issuerAge, issuerReady, issuerFetches} {
 		ch <- d
 	}
@@ -121,6 +122,13 @@ func (s stats) Collect(ch chan<- prometheus.Metric) {
 		counter(keyFailures, ring.Failures)
 		gauge(keyBroken, float64(ring.Unsealable))
 		gauge(tunnels, float64(snap.gateway.Tunnels()))
+		for _, api := range snap.cfg.APIs {
+			then := "deny"
+			if api.Revocation.AllowStale {
+				then = "allow"
+			}
+			gauge(stalest, api.Revocation.MaxStaleness.Seconds(), api.Name, then)
+		}
 		if t := snap.cfg.Server.TLS; t != nil {
 			gauge(certExpiry, float64(t.Certificate.Leaf.NotAfter.Unix()), "server")
 		}

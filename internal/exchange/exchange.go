@@ -53,6 +53,7 @@ type Record struct {
 	LimitSource string // memory, redis, lease, remembered, local, open, closed; "" where no limit applied
 
 	BytesIn, BytesOut int64
+	Decided           time.Duration // from Start until the request was forwarded; 0 where it was not
 	Upstream          time.Duration // to the upstream's response headers; 0 where it was not asked
 	Server            string        // the URL of the upstream that answered, or failed last; "" where none was asked
 	Attempts          int           // how often the request was sent to an upstream

@@ -48,6 +48,7 @@ type Metrics struct {
 
 	requests      *prometheus.CounterVec
 	duration      *prometheus.HistogramVec
+	decided       *prometheus.HistogramVec
 	upstream      *prometheus.HistogramVec
 	upstreamErr   *prometheus.CounterVec
 	bodyIn        *prometheus.CounterVec
@@ -94,6 +95,9 @@ func New(o Options) *Metrics {
 func (m *Metrics) exchangeSeries() {
 	m.requests = m.counter("gatehouse_requests_total", "Finished requests.", "api", "route", "method", "code")
 	m.duration = m.histogram("gatehouse_request_duration_seconds", "Time from the request's headers to the end of the response.", "api", "route")
+	m.decided = prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "gatehouse_decision_duration_seconds",
+		Help: "Time from a request's headers until it was forwarded to the upstream: what the gateway adds.", Buckets: decisionBuckets}, []string{"api"})
+	m.registry.MustRegister(m.decided)
 	m.upstream = m.histogram("gatehouse_upstream_duration_seconds", "Time from forwarding a request to the upstream's response headers.", "api")
 	m.upstreamErr = m.counter("gatehouse_upstream_errors_total", "Requests that an upstream failed.", "api", "kind")
 	m.bodyIn = m.counter("gatehouse_request_body_bytes_total", "Bytes of request bodies forwarded.", "api")
@@ -238,6 +242,9 @@ func (m *Metrics) finishForward(r *exchange.Record, api string) {
 			cause = peer
 		}
 		m.tunnelEnds.WithLabelValues(cause).Inc()
+	}
+	if r.Decided > 0 {
+		m.decided.WithLabelValues(api).Observe(r.Decided.Seconds())
 	}
 	if r.Upstream > 0 {
 		m.upstream.WithLabelValues(api).Observe(r.Upstream.Seconds())

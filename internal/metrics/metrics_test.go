@@ -46,7 +46,7 @@ func lines(text string) int {
 func TestFinish(t *testing.T) {
 	m := newTestMetrics()
 	m.Finish(&exchange.Record{API: "orders", Route: "GET /orders", Method: "GET", Status: 200, Verdict: exchange.Allow, Client: "c", Issuer: "local",
-		Hit: exchange.CacheHit, LimitSource: "memory", Upstream: time.Millisecond, BytesIn: 3, BytesOut: 5})
+		Hit: exchange.CacheHit, LimitSource: "memory", Decided: 70 * time.Microsecond, Upstream: time.Millisecond, BytesIn: 3, BytesOut: 5})
 	m.Finish(&exchange.Record{API: "orders", Route: "POST /orders", Method: "POST", Status: 403, Reason: "insufficient_scope", Client: "c"})
 	m.Finish(&exchange.Record{API: "orders", Route: "POST /orders", Method: "POST", Status: 299, Verdict: exchange.WouldDeny, Reason: "insufficient_scope"})
 	m.Finish(&exchange.Record{Method: "BREW", Status: 404, Reason: "no_route"})
@@ -69,6 +69,9 @@ func TestFinish(t *testing.T) {
 		`gatehouse_token_cache_total{result="hit"} 1`,
 		`gatehouse_rate_limit_decisions_total{api="orders",result="allow",source="memory"} 1`,
 		`gatehouse_response_body_bytes_total{api="orders"} 5`,
+		`gatehouse_decision_duration_seconds_bucket{api="orders",le="5e-05"} 0`,
+		`gatehouse_decision_duration_seconds_bucket{api="orders",le="0.0001"} 1`,
+		`gatehouse_decision_duration_seconds_count{api="orders"} 1`,
 		`gatehouse_panics_total 1`,
 		`gatehouse_config_info{hash="abc"} 1`,
 		`gatehouse_build_info{goversion=`,

@@ -10,6 +10,9 @@ import (
 // buckets are the bounds of the latency histograms, in seconds.
 var buckets = []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, 1, 5, 30}
 
+// decisionBuckets are the bounds of what the gateway adds to a request, in seconds: microseconds without Redis.
+var decisionBuckets = []float64{.00005, .0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, 1}
+
 var allMethods = []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE", "other"}
 
 // The status codes that series are created for at load. Others, which only an upstream can answer, are added when seen.
@@ -82,6 +85,7 @@ func (m *Metrics) create(r Route, codes []string) {
 			m.decisions.WithLabelValues(r.API, "would_deny", reason)
 		}
 	}
+	m.decided.WithLabelValues(r.API)
 	m.upstream.WithLabelValues(r.API)
 	m.bodyIn.WithLabelValues(r.API)
 	m.bodyOut.WithLabelValues(r.API)
@@ -102,6 +106,7 @@ func (m *Metrics) removeAPI(api string) {
 	for _, v := range []*prometheus.CounterVec{m.decisions, m.upstreamErr, m.bodyIn, m.bodyOut, m.limits, m.clientReqs} {
 		v.DeletePartialMatch(labels)
 	}
+	m.decided.DeletePartialMatch(labels)
 	m.upstream.DeletePartialMatch(labels)
 }
 
