@@ -85,7 +85,7 @@ func newRoot() *cobra.Command {
 	root.AddCommand(newDev(), newInit(), newImport(), newRun(), newCheck(),
 		newExplain(), newRoutes(), newCan(), newWhoCan(), newDiff(),
 		newClient(), newToken(), newRevoke(), newKeys(),
-		newStatus(), newAudit(), newHealthcheck(), newVersion())
+		newStatus(), newAudit(), newHealthcheck(), newVersion(), newDemoAPI())
 	asUsage(root)
 	return root
 }
