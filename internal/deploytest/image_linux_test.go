@@ -39,6 +39,10 @@ func TestImageRuns(t *testing.T) {
 	if os.Getuid() != 0 {
 		unable(t, "only root can take the part of a container engine")
 	}
+	unshare := tool(t, "unshare")
+	if out, err := exec.Command(unshare, "--mount", "true").CombinedOutput(); err != nil {
+		unable(t, "no mount namespaces here: "+string(out))
+	}
 	write(t, filepath.Join(dir, "etc/gatehouse/config.yaml"), fmt.Sprintf(imageConfig, freePort(t), freePort(t)))
 	write(t, filepath.Join(dir, "etc/gatehouse/clients.yaml"), "version: 1\n")
 	if err := os.Mkdir(filepath.Join(dir, "home"), 0o777); err != nil {
@@ -52,7 +56,7 @@ mount --bind "$1` + stateDir + `" "$1` + stateDir + `"
 mount -o remount,bind,ro "$1"
 if touch "$1/home/x" 2>/dev/null; then echo "the root can be written to" >&2; exit 99; fi
 exec chroot --userspec=65532:65532 "$1" /gatehouse run`
-	cmd := exec.Command(tool(t, "unshare"), "--mount", "sh", "-c", contain, "sh", dir)
+	cmd := exec.Command(unshare, "--mount", "sh", "-c", contain, "sh", dir)
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH")}
 	var log bytes.Buffer
 	cmd.Stderr = &log

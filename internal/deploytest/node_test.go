@@ -32,7 +32,7 @@ import (
 // everything is a configuration that has each kind of series: TLS, an issuer, a breaker, a limit, observe mode, an upstream
 // that is away.
 const everything = `version: 1
-server: {listen: "127.0.0.1:%[1]d", public_url: https://127.0.0.1:%[1]d, tls: {cert_file: tls.crt, key_file: tls.key}}
+server: {listen: "127.0.0.1:%[1]d", public_url: https://gateway.example.com, tls: {cert_file: tls.crt, key_file: tls.key}}
 admin: {listen: "127.0.0.1:%[2]d"}
 state: {dir: state%[3]s}
 tokens: {%[4]s}
