@@ -34,6 +34,20 @@ func newManager(t *testing.T) manager {
 	return manager{conn}
 }
 
+// run starts `gatehouse run` as the manager does.
+func (m manager) run(t *testing.T, args ...string) (*exec.Cmd, *output) {
+	t.Helper()
+	cmd := exec.Command(os.Args[0], append([]string{"run"}, args...)...)
+	cmd.Env = append(os.Environ(), "GATEHOUSE_TEST_IS_COMMAND=1", "NOTIFY_SOCKET="+m.LocalAddr().String())
+	log := &output{}
+	cmd.Stderr = log
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { cmd.Process.Kill() })
+	return cmd, log
+}
+
 // hear returns the next message, as its variables.
 func (m manager) hear(t *testing.T) map[string]string {
 	t.Helper()
@@ -75,15 +89,7 @@ func TestSupervisorHears(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	cmd := exec.Command(os.Args[0], "run", "--watch=false", "-c", config)
-	cmd.Env = append(os.Environ(), "GATEHOUSE_TEST_IS_COMMAND=1", "NOTIFY_SOCKET="+systemd.LocalAddr().String())
-	log := &output{}
-	cmd.Stderr = log
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { cmd.Process.Kill() })
-
+	cmd, log := systemd.run(t, "--watch=false", "-c", config)
 	if said := systemd.hear(t); said["READY"] != "1" || !strings.HasPrefix(said["STATUS"], "serving config ") {
 		t.Fatalf("at the start it said %v\n%s", said, log)
 	}
@@ -119,6 +125,28 @@ func TestSupervisorHears(t *testing.T) {
 	}
 	if err := cmd.Wait(); err != nil {
 		t.Errorf("it ended with %v\n%s", err, log)
+	}
+}
+
+// A reload that nobody signalled changes what `systemctl status` shows, too.
+func TestSupervisorHearsOfOtherReloads(t *testing.T) {
+	systemd := newManager(t)
+	path, _ := project(t)
+	if r := gatehouse(t, "", "client", "create", "worker", "-c", path); r.code != 0 {
+		t.Fatalf("client create: %+v", r)
+	}
+	systemd.run(t, "-c", path)
+	first := systemd.hear(t)["STATUS"]
+	good, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, append(good, "log: {level: debug}\n"...), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	second := systemd.hear(t)["STATUS"]
+	if !strings.HasPrefix(first, "serving config ") || !strings.HasPrefix(second, "serving config ") || first == second {
+		t.Errorf("it said %q, and after a file was changed %q", first, second)
 	}
 }
 

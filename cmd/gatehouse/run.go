@@ -37,6 +37,9 @@ func serve(ctx context.Context, o app.Options, started func(*app.App)) error {
 	hup := make(chan os.Signal, 1)
 	signal.Notify(hup, syscall.SIGHUP) // before New, which may take its time: unhandled, it ends the process
 	defer signal.Stop(hup)
+	var a *app.App
+	s := supervisor{o.Log.Logger()}
+	o.Reloaded = func(refused error) { s.ready(a, refused) } // those of the watch and of the admin API, too
 	a, err := app.New(ctx, o)
 	if err != nil {
 		return err
@@ -46,7 +49,7 @@ func serve(ctx context.Context, o app.Options, started func(*app.App)) error {
 	told := make(chan struct{})
 	go func() {
 		defer close(told)
-		follow(signals, hup, a, supervisor{o.Log.Logger()})
+		follow(signals, hup, a, s)
 	}()
 	defer func() { stop(); <-told }() // before Close, so that the supervisor hears of the end
 	if started != nil {
@@ -65,8 +68,7 @@ func follow(ctx context.Context, hup <-chan os.Signal, a *app.App, s supervisor)
 			return
 		case <-hup:
 			s.reloading()
-			_, err := a.Reload("sighup") // tells its own result: log, metric
-			s.ready(a, err)
+			a.Reload("sighup") // tells its own result: log, metric, supervisor
 		}
 	}
 }

@@ -41,6 +41,8 @@ type Options struct {
 	Public, Admin net.Listener
 	// Sinks consume finished exchanges besides the metrics and the access log.
 	Sinks []exchange.Sink
+	// Reloaded is called at the end of each reload, whatever asked for it, with its error; nil: nobody asks.
+	Reloaded func(error)
 	// Watch is the time between two looks at the content of the files; 0: one second; negative: no looks.
 	Watch time.Duration
 }

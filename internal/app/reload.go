@@ -24,6 +24,9 @@ import (
 func (a *App) Reload(trigger string) (summary string, err error) {
 	a.reload.Lock()
 	defer a.reload.Unlock()
+	if told := a.opts.Reloaded; told != nil {
+		defer func() { told(err) }()
+	}
 	old := a.current.Load()
 	next, err := a.prepare(old)
 	if err != nil {
