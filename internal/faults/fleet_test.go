@@ -271,7 +271,7 @@ func (n *node) ails(fleet int) string {
 	case m["gatehouse_revocation_outbox_entries"] != 0:
 		return "revocations that wait"
 	case old >= 1.5:
-		return fmt.Sprintf("revocations of %.1fs ago", old)
+		return fmt.Sprintf("revocations of %.0fs ago", old)
 	case size != float64(fleet):
 		return fmt.Sprintf("a fleet of %v", size)
 	}
@@ -288,11 +288,13 @@ func (f *fleet) settle() time.Duration {
 	start := time.Now()
 	ails := map[string]int{}
 	for _, n := range f.nodes {
-		f.eventually(n.name+" is well", func() bool {
-			why := n.ails(len(f.nodes))
+		for why := n.ails(len(f.nodes)); why != ""; why = n.ails(len(f.nodes)) {
 			ails[why]++
-			return why == ""
-		})
+			if time.Since(start) > patience {
+				f.t.Fatalf("%s is not well after %s; how often all were seen to have what: %v; its log:\n%s", n.name, patience, ails, n.log)
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
 	}
 	if took := time.Since(start); took > slowHeal {
 		f.t.Logf("it took %s until all were well; how often they were seen to have what: %v", took, ails)
