@@ -23,7 +23,7 @@ func TestRedisClock(t *testing.T) {
 				f.bearers[client] = f.token(f.nodes[0], client, "limits")
 			}
 			later := f.token(f.nodes[1], 7, "lax")
-			f.spend(1, slowly)
+			f.empty(1)
 			f.within("before the step", f.load(2, "local", time.Second, f.nodes...), 1)
 
 			clock.Set(step)

@@ -50,7 +50,7 @@ func TestSentinelFailover(t *testing.T) {
 	must(t, master.Client().ClientKillByFilter(t.Context(), "TYPE", "replica"))
 	must(t, replica.Client().ConfigSet(t.Context(), "masterauth", "wrong"))
 	f.revokes(f.nodes[0], lost, true, nodes)
-	f.spend(2, slowly)
+	f.empty(2)
 	master.Kill()
 	killed := time.Now()
 	f.passes(f.nodes[0], h.lax)
@@ -124,13 +124,10 @@ func TestClusterMasterDown(t *testing.T) {
 		got := f.load(client, "local", time.Second, f.nodes...)
 		what := fmt.Sprintf("a bucket of %s", s.Addr())
 		t.Logf("%s: %d admitted by %v (down: %t)", what, got.admitted(), got.sources, s == down)
-		want := "redis"
-		if s == down {
-			want = "local"
-		}
 		f.within(what, got, 1)
-		if n := got.decided[want]; 4*n < 3*(got.status[200]+got.status[429]) { // a few may miss their budget on a machine that is busy
-			t.Errorf("%s: decided by %v, wanted %s", what, got.decided, want)
+		// A few may miss their budget on a machine that is busy.
+		if alone := 4*got.decided["local"] > got.status[200]+got.status[429]; alone != (s == down) {
+			t.Errorf("%s, whose master is down: %t: decided by %v", what, s == down, got.decided)
 		}
 	}
 	raw := f.token(f.nodes[1], clients-1, "lax")
