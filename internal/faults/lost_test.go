@@ -117,7 +117,7 @@ func (r replicated) caughtUp(t *testing.T) bool {
 // promote makes the replica a master of its own.
 func (r replicated) promote(t *testing.T) {
 	t.Helper()
-	if err := r.replica.Client().SlaveOf(t.Context(), "NO", "ONE").Err(); err != nil {
+	if err := r.replica.Client().ReplicaOf(t.Context(), "NO", "ONE").Err(); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -3,7 +3,6 @@ package faults
 import (
 	"fmt"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -11,23 +10,6 @@ import (
 )
 
 // Rows that take a Redis of several servers: Sentinel, and Cluster.
-
-// fronts are proxies, one before each server that was announced by one.
-type fronts struct {
-	mu sync.Mutex
-	of map[string]*redistest.Proxy // by the server's own address
-}
-
-// announce starts the proxy of a server.
-func (f *fronts) announce(t *testing.T) func(string) string {
-	f.of = map[string]*redistest.Proxy{}
-	return func(addr string) string {
-		f.mu.Lock()
-		defer f.mu.Unlock()
-		f.of[addr] = redistest.StartProxy(t, addr)
-		return f.of[addr].Addr()
-	}
-}
 
 func list(addrs []string) string { return `["` + strings.Join(addrs, `", "`) + `"]` }
 

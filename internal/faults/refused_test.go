@@ -33,7 +33,7 @@ func TestRefused(t *testing.T) {
 		begin, end func()
 	}{
 		{"oom", func() { set("maxmemory", "1") }, func() { set("maxmemory", "0") }},
-		{"readonly", func() { must(t, admin.SlaveOf(t.Context(), "127.0.0.1", "1")) }, func() { must(t, admin.SlaveOf(t.Context(), "NO", "ONE")) }},
+		{"readonly", func() { must(t, admin.ReplicaOf(t.Context(), "127.0.0.1", "1")) }, func() { must(t, admin.ReplicaOf(t.Context(), "NO", "ONE")) }},
 		{"auth", func() {
 			// Those that are connected stay trusted: their connections are ended, as a restart of Redis would.
 			set("requirepass", "not the fleet's")
