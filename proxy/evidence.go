@@ -1,7 +1,6 @@
 package proxy
 
 import (
-	"strings"
 	"time"
 
 	"gatehouse/authz"
@@ -40,6 +39,9 @@ type evidence struct {
 	blind bool       // its signature was taken for good
 }
 
+// maxDetail is how long a detail may be, in bytes, so that it is kept as it is.
+const maxDetail = 512
+
 // evidence is of the refusal d; of a request that passes where d is nil.
 func (c *call) evidence(d *denial) *evidence {
 	e := &evidence{
@@ -50,6 +52,9 @@ func (c *call) evidence(d *denial) *evidence {
 	}
 	if d != nil {
 		e.denied, e.reason, e.at, e.detail = true, d.reason, d.at, d.detail
+		if len(d.detail) > maxDetail { // a token may have many audiences and scopes
+			e.detail = trace.Clip(d.detail)
+		}
 	}
 	if rt := c.route; rt != nil {
 		e.public, e.api, e.match, e.where = rt.Public, rt.API.Name, rt.Match, rt.Where
@@ -163,23 +168,10 @@ func (e *evidence) explained(list []trace.Step) []trace.Step {
 	return list
 }
 
-// kid is a key's id in a fact.
-func kid(id string) string {
-	if id == "" {
-		return "no kid"
+// keyFact is an algorithm and a key's id.
+func keyFact(alg, kid string) string {
+	if kid == "" {
+		return trace.Shown(alg) + ", no kid"
 	}
-	return "kid " + trace.ShortKey(id)
-}
-
-func join(parts ...string) string {
-	return strings.Join(filled(parts), ", ")
-}
-
-func filled(parts []string) (out []string) {
-	for _, p := range parts {
-		if p != "" {
-			out = append(out, p)
-		}
-	}
-	return out
+	return trace.Shown(alg) + ", kid " + trace.ShortKey(kid)
 }

@@ -17,7 +17,7 @@ var stepOf = map[authz.Check]trace.Check{
 	authz.CheckRevocation: trace.Revocation, authz.CheckClient: trace.Client, authz.CheckAudience: trace.Audience, authz.CheckScopes: trace.Scope,
 }
 
-// verified are the checks that a token has passed where one of Bearer's and Verify's failed, and where none did.
+// verified are the steps that a token has passed where one of Verify's checks failed.
 var verified = map[authz.Check][]trace.Check{
 	authz.CheckKnown: {trace.Token}, authz.CheckKey: {trace.Token}, authz.CheckSignature: {trace.Token, trace.Key},
 	authz.CheckClaims: {trace.Token, trace.Key, trace.Signature}, authz.CheckAudience: {trace.Token, trace.Key, trace.Signature},
@@ -80,7 +80,7 @@ func (e *evidence) fact(c trace.Check) string {
 		return "Authorization: Bearer, " + strconv.Itoa(e.token.length) + " bytes"
 	}
 	if c == trace.Key && p == nil {
-		return join(trace.Shown(e.said.Algorithm), kid(e.said.KeyID))
+		return keyFact(e.said.Algorithm, e.said.KeyID)
 	}
 	if p == nil {
 		return ""
@@ -88,14 +88,14 @@ func (e *evidence) fact(c trace.Check) string {
 	if e.blind && c == trace.Signature {
 		return "there are no keys here; it was taken for good"
 	}
-	if e.blind && c == trace.Key && p != nil {
+	if e.blind && c == trace.Key {
 		return "there are no keys here"
 	}
 	switch c {
 	case trace.Token:
 		return "a token of this client is assumed"
 	case trace.Key:
-		return join(string(p.Algorithm), kid(p.KeyID))
+		return keyFact(string(p.Algorithm), p.KeyID)
 	case trace.Issuer:
 		return trace.Shown(p.IssuerURL)
 	case trace.Time:

@@ -88,26 +88,14 @@ func (t *tables) names() (list []string) {
 	return list
 }
 
-// A Resolved is what a method and a path lead to.
-type Resolved struct {
-	Route *Route // nil: no route
-	Own   bool   // an endpoint of the gateway itself
-}
-
-// Resolve finds the route of a request as Explain would, without judging anybody's token.
-func (g *Gateway) Resolve(method, host, target string) Resolved {
-	if host == "" {
-		host = g.hostFor(target)
-	}
+// Resolve finds the route of a request as Explain would, without judging anybody's token; nil where none takes it.
+func (g *Gateway) Resolve(method, host, target string) *Route {
 	r := &http.Request{Method: method, RequestURI: target, Host: host, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Header: http.Header{}}
 	c := &call{gw: g, r: r}
-	if c.gate() != nil || c.match() != nil {
-		return Resolved{Own: c.own != nil}
+	if c.gate() != nil || c.match() != nil || c.route == nil {
+		return nil
 	}
-	if c.route == nil {
-		return Resolved{Own: c.own != nil}
-	}
-	return Resolved{Route: c.route.Route}
+	return c.route.Route
 }
 
 // Near adds to the trace of a refusal by path or method what may have been meant, by the routes of this gateway.

@@ -1,4 +1,4 @@
-// Package admin is the second listener: health, readiness, metrics, reload, keys, revocations. It is for operators and probes, never for the
+// Package admin is the second listener: health, readiness, metrics, reload, keys, revocations, refusals. It is for operators and probes, never for the
 // callers of the APIs, and what it serves never appears on the public listener.
 //
 // Health, readiness and metrics ask for nothing, since probes and scrapers have nothing. Everything else takes only a

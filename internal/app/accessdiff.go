@@ -87,7 +87,7 @@ func (o *Offline) resolve(k kindOfRequest) *proxy.Route {
 	if host == "" {
 		host = anyHost
 	}
-	return o.snap.gateway.Resolve(k.method, host, examplePath(k.pattern)).Route
+	return o.snap.gateway.Resolve(k.method, host, examplePath(k.pattern))
 }
 
 // examplePath is a path that the pattern takes, and hardly any other pattern that it is compared with.

@@ -164,10 +164,12 @@ func (s *snapshot) hintClient(t *trace.Trace) {
 		return
 	}
 	if c := s.client(t.Client); c != nil {
-		t.Why = append(t.Why, trace.Line{Text: "client " + t.Client + " is disabled", Where: where(c.Pos)})
-		if c.Disabled {
-			t.Fix = append(t.Fix, "gatehouse client enable "+quote(c.ID))
+		if !c.Disabled {
+			t.Why = append(t.Why, trace.Line{Text: "client " + t.Client + " is enabled by now", Where: where(c.Pos)})
+			return
 		}
+		t.Why = append(t.Why, trace.Line{Text: "client " + t.Client + " is disabled", Where: where(c.Pos)})
+		t.Fix = append(t.Fix, "gatehouse client enable "+quote(c.ID))
 		return
 	}
 	t.Why = append(t.Why, trace.Line{Text: "no client has the id " + t.Client + ": to remove a client is to revoke its tokens"})

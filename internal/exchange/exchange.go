@@ -69,7 +69,7 @@ type Record struct {
 type Own struct {
 	Step       trace.Check // the one that is under way; "" where there are none
 	Method     string      // how the client authenticated, or tried to, as in the metadata; "" where it did not try
-	Claimed    string      // the id that the caller gave: its own words, for the audit trail alone
+	Claimed    string      // the id that the caller gave: its own words, for the audit trail, and to find out who was meant
 	Audience   string      // of the token that is issued, revoked or introspected
 	Asked      string      // the scopes that were asked for
 	JTI        string      // the token's id

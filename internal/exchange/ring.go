@@ -16,8 +16,8 @@ type Case interface {
 	Trace() *trace.Trace
 }
 
-// ringSize is how many refusals a Ring keeps of each sort. A refusal costs about 2 KiB, and as much again as the claims of
-// its token where that was verified: at most 6 KiB.
+// ringSize is how many refusals a Ring keeps of each sort. A refusal takes 1 to 2 KiB, and where its token was
+// verified the claims of that too, at most 6 KiB.
 const ringSize = 1000
 
 // Ring keeps the last refusals of this process, for whoever asks why: 1000 of callers who are known by a verified token or as
