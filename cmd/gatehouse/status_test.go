@@ -110,8 +110,8 @@ func troubled() *adminapi.Status {
 		Keys: []adminapi.Key{{ID: "qKFgY_Ck6v6_ktrd91uOir2oTz1vlC1IsTg2JkNokcc", Algorithm: "ES256", State: "current", Until: at.Add(time.Hour)},
 			{ID: "x4mZ1dCk6v6_ktrd91uOir2oTz1vlC1IsTg2JkNokcc", Algorithm: "ES256", State: "next"}},
 		Upstreams: []adminapi.UpstreamStatus{{API: "orders", Endpoint: "http://10.0.0.1:9001", Up: true, Breaker: "closed", InFlight: 3}, {API: "users", Endpoint: "http://10.0.0.2:9001", Why: "it can't be connected to"}},
-		Denials: []adminapi.RecentDenial{{Time: at.Add(-time.Second), ID: "01JD8Q3Z7K", Status: 403, Reason: "insufficient_scope", Method: "POST", Path: "/orders", Client: "billing-worker"},
-			{Time: at.Add(-time.Minute), ID: "01JD8Q3Z7J", Status: 200, Observed: true, Reason: "missing_token", Method: "GET", Path: "/\x1b[2J\u202e" + strings.Repeat("x", 100)}},
+		Denials: []adminapi.Denial{{Time: at.Add(-time.Second), ID: "01JD8Q3Z7K", Status: 403, Reason: "insufficient_scope", Method: "POST", Path: "/orders", Client: "billing-worker"},
+			{Time: at.Add(-time.Minute), ID: "01JD8Q3Z7J", Status: 200, Verdict: "would_deny", Reason: "missing_token", Method: "GET", Path: "/\x1b[2J\u202e" + strings.Repeat("x", 100)}},
 	}
 }
 

@@ -192,7 +192,7 @@ func denialTable(t io.Writer, s *adminapi.Status) {
 	}
 	fmt.Fprintf(t, "\ndenials\n  TIME\tSTATUS\tREASON\tREQUEST\tCLIENT\tREQUEST ID\n")
 	for _, d := range s.Denials {
-		fmt.Fprintf(t, "  %s\t%d%s\t%s\t%s %s\t%s\t%s\n", d.Time.UTC().Format(time.TimeOnly), d.Status, word(d.Observed, " (let through)", ""), clean(d.Reason),
+		fmt.Fprintf(t, "  %s\t%d%s\t%s\t%s %s\t%s\t%s\n", d.Time.UTC().Format(time.TimeOnly), d.Status, word(d.Verdict == "would_deny", " (let through)", ""), clean(d.Reason),
 			clean(d.Method), clipped(clean(d.Path), 60), clipped(clean(cmp.Or(d.Client, "-")), 40), clean(d.ID))
 	}
 }

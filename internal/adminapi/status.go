@@ -25,7 +25,7 @@ type Status struct {
 	Audit       *AuditStatus     `json:"audit,omitempty"` // absent where the trail is switched off
 	Keys        []Key            `json:"keys"`
 	Upstreams   []UpstreamStatus `json:"upstreams"`
-	Denials     []RecentDenial   `json:"denials"` // the last ten of this node, the newest first
+	Denials     []Denial         `json:"denials"` // the last ten of this node, the newest first
 }
 
 // ConfigStatus is the configuration in force, and the last attempt to load one.
@@ -132,18 +132,4 @@ type UpstreamStatus struct {
 	Why      string `json:"why_down,omitempty"`
 	Breaker  string `json:"breaker,omitempty"` // closed, half_open, open; absent where it has none
 	InFlight int64  `json:"in_flight"`
-}
-
-// RecentDenial is one refusal, or one that observe mode let through. What a caller chose is clipped and escaped.
-type RecentDenial struct {
-	Time     time.Time `json:"time"`
-	ID       string    `json:"request_id"`
-	Status   int       `json:"status"`
-	Observed bool      `json:"observed,omitempty"` // it would have been refused, and was let through
-	Reason   string    `json:"reason"`
-	Method   string    `json:"method"`
-	Path     string    `json:"path"`            // without the query
-	Route    string    `json:"route,omitempty"` // the match, as configured; absent where there was none
-	Client   string    `json:"client,omitempty"`
-	Detail   string    `json:"detail,omitempty"`
 }

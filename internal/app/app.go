@@ -58,7 +58,7 @@ type App struct {
 	redis       *redisx.Client // nil: embedded
 	audit       *audit.Log     // nil: switched off
 	quotas      *quotaLog
-	recent      recent
+	limited     tally
 	denials     exchange.Ring
 	revocations *revoke.Store
 	limiter     *ratelimit.Limiter

@@ -17,7 +17,7 @@ func TestLookForetellsCheck(t *testing.T) {
 		c := &Policy{Name: "c", Requests: 3, Per: time.Second, Burst: 7}
 		refused := 0
 		for i := range 300 {
-			charges := []Charge{{Subject{ByIP, "", "192.0.2.1"}, []*Policy{a, c}}, {Subject{ByClient, "local", "x"}, []*Policy{b}}}[:1+random.IntN(2)]
+			charges := []Charge{{Subject: Subject{ByIP, "", "192.0.2.1"}, Policies: []*Policy{a, c}}, {Subject: Subject{ByClient, "local", "x"}, Policies: []*Policy{b}}}[:1+random.IntN(2)]
 			cost := int64(random.IntN(4))
 			for range 3 {
 				r.Look(context.Background(), charges, cost)
