@@ -38,7 +38,7 @@ func TestLookForetellsCheck(t *testing.T) {
 		if d := r.Look(context.Background(), nil, 1); !d.OK || d.Policy != nil {
 			t.Errorf("nothing to look at: %+v", d)
 		}
-		if d := r.Look(context.Background(), []Charge{{Subject{}, []*Policy{{Name: "none"}}}}, 1); d.OK {
+		if d := r.Look(context.Background(), []Charge{{Policies: []*Policy{{Name: "none"}}}}, 1); d.OK {
 			t.Errorf("a policy that is none: %+v", d)
 		}
 	})
