@@ -12,7 +12,7 @@ import (
 )
 
 // aListen is host:port, where an empty host is every address and port 0 is any free port.
-var aListen = textIs("host:port", checkListen)
+var aListen = textIs("host:port", checkListen).like(":[0-9]+$")
 
 func checkListen(s string) error {
 	host, port, err := net.SplitHostPort(s)
@@ -37,7 +37,7 @@ var anAdminListen = textIs("host:port or unix:/path", func(s string) error {
 		return errors.New("expected unix: and an absolute path of at most 100 bytes — such as unix:/run/gatehouse/admin.sock")
 	}
 	return nil
-})
+}).like("^unix:/|:[0-9]+$")
 
 // aHostPort is an address to connect to.
 var aHostPort = textIs("host:port", func(s string) error {
@@ -46,7 +46,7 @@ var aHostPort = textIs("host:port", func(s string) error {
 		return errors.New("expected host:port — such as 127.0.0.1:6379")
 	}
 	return nil
-})
+}).like(".:[0-9]+$")
 
 // aHost is a host name or an address as a Host header carries it, without a port, in lower case.
 var aHost = parsed("host name", func(s string) (string, error) {
@@ -57,7 +57,7 @@ var aHost = parsed("host name", func(s string) (string, error) {
 		return "", fmt.Errorf("%q is not a host — write a name or an address, without scheme, port and wildcards", clipText(s))
 	}
 	return strings.ToLower(s), nil
-})
+}).like("^[^/ *]+$")
 
 var hostName = regexp.MustCompile(`^([A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?\.)*[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?$`)
 

@@ -12,7 +12,7 @@ var aKeysURL = parsed("URL", func(s string) (*url.URL, error) {
 		return nil, errors.New("whoever is between could put in keys of their own — use https; http is for loopback")
 	}
 	return u, err
-})
+}).like(urlText)
 
 // keysURL reads where a key set is. A query is part of it; what may be a password is not read and not repeated.
 func keysURL(s string) (*url.URL, error) {

@@ -21,8 +21,10 @@ type rawClients struct {
 
 // clientsForm is the whole language of clients.yaml.
 var clientsForm = object(
-	is("version", aVersion, func(c *rawClients) *val[int64] { return &c.version }).must(),
-	is("clients", mapOf(clientForm, checkClientID), func(c *rawClients) *val[[]entry[*rawClient]] { return &c.clients }),
+	is("version", aVersion, func(c *rawClients) *val[int64] { return &c.version }).must().
+		says("The version of the language that this file is written in.").such("1"),
+	is("clients", mapOf(clientForm, checkClientID).named(clientIDText.String()), func(c *rawClients) *val[[]entry[*rawClient]] { return &c.clients }).
+		says("Who may ask for tokens, by client id."),
 )
 
 type rawClient struct {
@@ -41,21 +43,33 @@ type rawClient struct {
 }
 
 var clientForm = object(
-	is("grants", mapOf(list(aScope), checkAny), func(c *rawClient) *val[[]entry[[]val[string]]] { return &c.grants }),
-	is("grant_types", list(word([]string{"client_credentials"})), func(c *rawClient) *val[[]val[string]] { return &c.grantTypes }),
+	is("grants", mapOf(list(aScope), checkAny), func(c *rawClient) *val[[]entry[[]val[string]]] { return &c.grants }).
+		says("By API, the most that it may ask for; [] is good for routes with auth: token.").such("{orders: [orders:read]}"),
+	is("grant_types", list(word([]string{"client_credentials"})), func(c *rawClient) *val[[]val[string]] { return &c.grantTypes }).
+		says("How it may ask; [] may ask for no token.").otherwise("[client_credentials]"),
 	is("auth", word([]string{"client_secret_basic", "client_secret_post", privateKeyJWT}, "tls_client_auth", "self_signed_tls_client_auth"),
-		func(c *rawClient) *val[string] { return &c.auth }),
-	is("secrets", list(secretForm), func(c *rawClient) *val[[]val[*rawSecret]] { return &c.secrets }),
-	is("ttl", aTTL, func(c *rawClient) *val[time.Duration] { return &c.ttl }),
-	is("quota", quotasForm, func(c *rawClient) *val[[]*rawQuota] { return &c.quota }),
-	is("rate_limit", ownLimitsForm, func(c *rawClient) *val[[]*rawLimit] { return &c.rateLimit }),
-	is("introspect", list(textIs("name of an API", nil)), func(c *rawClient) *val[[]val[string]] { return &c.introspect }),
-	is("disabled", aBool, func(c *rawClient) *val[bool] { return &c.disabled }),
-	is("jwks_file", aFile, func(c *rawClient) *val[string] { return &c.jwksFile }),
-	is("jwks_uri", aKeysURL, func(c *rawClient) *val[*url.URL] { return &c.jwksURI }),
-	is("assertion_algorithms", some(word(algorithms)), func(c *rawClient) *val[[]val[string]] { return &c.algorithms }),
+		func(c *rawClient) *val[string] { return &c.auth }).
+		says("How it authenticates. By default with client_secret_basic or client_secret_post.").such("private_key_jwt"),
+	is("secrets", list(secretForm), func(c *rawClient) *val[[]val[*rawSecret]] { return &c.secrets }).
+		says("Its secrets. Two or more may be good at once, to change one without a gap.").such("[{sha256: 9f2c41d0c0b14ee1a5c08be9a9b0e5b6f1e6d2b7a1f6c4cf6b6a9ad51f7a0e31}]"),
+	is("ttl", aTTL, func(c *rawClient) *val[time.Duration] { return &c.ttl }).
+		says("How long its tokens are good. It may only shorten its APIs' own.").such("5m"),
+	is("quota", quotasForm, func(c *rawClient) *val[[]*rawQuota] { return &c.quota }).
+		says("How many tokens it is issued: one quota, or a list of them.").such("{tokens: 1000, per: 1h}"),
+	is("rate_limit", ownLimitsForm, func(c *rawClient) *val[[]*rawLimit] { return &c.rateLimit }).
+		says("Its own limit, one bucket over all APIs in place of theirs by client: one, or a list of them.").such("{requests: 50, per: 1s}"),
+	is("introspect", list(textIs("name of an API", nil)), func(c *rawClient) *val[[]val[string]] { return &c.introspect }).
+		says("The APIs whose tokens it may ask about, as an API's own client does.").otherwise("[]").such("[orders]"),
+	is("disabled", aBool, func(c *rawClient) *val[bool] { return &c.disabled }).
+		says("Refuses its secrets, and the tokens that it has.").otherwise("false"),
+	is("jwks_file", aFile, func(c *rawClient) *val[string] { return &c.jwksFile }).
+		says("With auth: private_key_jwt, its public keys as a JWK Set. It is read again when it changes.").such("billing.jwks.json"),
+	is("jwks_uri", aKeysURL, func(c *rawClient) *val[*url.URL] { return &c.jwksURI }).
+		says("Where they are fetched: every 10 minutes, and when a kid is not known.").such("https://billing.example.com/jwks.json"),
+	is("assertion_algorithms", some(word(algorithms)), func(c *rawClient) *val[[]val[string]] { return &c.algorithms }).
+		says("What it may sign with. Whatever fits its keys by default.").such("[ES256]"),
 	later[rawClient]("tls_subject"),
-)
+).atMost("jwks_file", "jwks_uri")
 
 type rawSecret struct {
 	sha256    val[[32]byte]
@@ -67,13 +81,19 @@ type rawSecret struct {
 }
 
 var secretForm = object(
-	is("sha256", aHash, func(s *rawSecret) *val[[32]byte] { return &s.sha256 }),
-	is("argon2id", aPHC, func(s *rawSecret) *val[*secret.Argon2id] { return &s.argon2id }),
-	is("not_before", aTime, func(s *rawSecret) *val[time.Time] { return &s.notBefore }),
-	is("not_after", aTime, func(s *rawSecret) *val[time.Time] { return &s.notAfter }),
-	is("created", aNote, func(s *rawSecret) *val[string] { return &s.created }),
-	is("note", aNote, func(s *rawSecret) *val[string] { return &s.note }),
-)
+	is("sha256", aHash, func(s *rawSecret) *val[[32]byte] { return &s.sha256 }).
+		says("The SHA-256 of the whole secret, in lower-case hex.").such("9f2c41d0c0b14ee1a5c08be9a9b0e5b6f1e6d2b7a1f6c4cf6b6a9ad51f7a0e31"),
+	is("argon2id", aPHC, func(s *rawSecret) *val[*secret.Argon2id] { return &s.argon2id }).
+		says("The hash of an imported secret; m at most 131072, m times t at most 524288.").such("$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHQ$CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc"),
+	is("not_before", aTime, func(s *rawSecret) *val[time.Time] { return &s.notBefore }).
+		says("When it begins to be good.").such("2026-11-24T00:00:00Z"),
+	is("not_after", aTime, func(s *rawSecret) *val[time.Time] { return &s.notAfter }).
+		says("When it ends.").such("2027-11-24T00:00:00Z"),
+	is("created", aNote, func(s *rawSecret) *val[string] { return &s.created }).
+		says("When it was made, for people; check --audit tells the old ones.").such("2026-11-24"),
+	is("note", aNote, func(s *rawSecret) *val[string] { return &s.note }).
+		says("A note for people.").such("the first one"),
+).oneOf("sha256", "argon2id")
 
 // privateKeyJWT is the method in which a client signs an assertion (RFC 7523).
 const privateKeyJWT = "private_key_jwt"
@@ -95,7 +115,7 @@ func checkAny(string) error { return nil }
 var hashText = regexp.MustCompile(`^[0-9a-f]{64}$`)
 
 // aHash is 64 lower-case hex digits, whatever YAML takes them for.
-var aHash = form[[32]byte]{shape{kind: "SHA-256"}, func(r *reader, n node) (out [32]byte, ok bool) {
+var aHash = form[[32]byte]{shape{kind: "SHA-256", pattern: hashText.String()}, func(r *reader, n node) (out [32]byte, ok bool) {
 	s, _, ok := r.scalar(n, "a SHA-256")
 	if !ok {
 		return out, false
@@ -121,7 +141,7 @@ func notHex(s string) string {
 }
 
 // aPHC is an argon2id hash. What is none may be the secret itself, and is not repeated.
-var aPHC = form[*secret.Argon2id]{shape{kind: "PHC string"}, func(r *reader, n node) (*secret.Argon2id, bool) {
+var aPHC = form[*secret.Argon2id]{shape{kind: "PHC string", pattern: "^\\$argon2"}, func(r *reader, n node) (*secret.Argon2id, bool) {
 	s, _, ok := r.scalar(n, "a PHC string")
 	if !ok {
 		return nil, false
@@ -143,25 +163,25 @@ var aTime = parsed("time", func(s string) (time.Time, error) {
 		return t, errors.New("expected a time as in RFC 3339 — such as 2027-01-31T12:00:00Z")
 	}
 	return t, nil
-})
+}).like("^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}")
 
 // readClients reads the clients file. It returns nil where it can't be read.
-func (r *reader) readClients(x val[string]) *rawClients {
+func (r *reader) readClients(x val[string]) (node, *rawClients) {
 	if !x.set {
-		return nil
+		return node{}, nil
 	}
 	path := near(x.at, x.v)
 	content, err := r.files.file(path, maxFile)
 	if err != nil {
 		r.fail(x.at, "%v — gatehouse client create makes it, or write a file with version: 1", err)
-		return nil
+		return node{}, nil
 	}
 	root, ok := r.parse(path, content)
 	if !ok {
-		return nil
+		return node{}, nil
 	}
 	raw, _ := clientsForm.read(r, root)
-	return raw
+	return root, raw
 }
 
 func (r *reader) buildClients(c *Config, raw *rawClients, apis []entry[*rawAPI]) {

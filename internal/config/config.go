@@ -44,7 +44,8 @@ type Config struct {
 	Audit   Audit
 	Log     Log
 
-	places map[string]node // where each key that needs a restart stands
+	places  map[string]node // where each key that needs a restart stands
+	sources *sources
 }
 
 // Pos is a place in a file. Line and Col count from 1; Col counts characters.

@@ -23,12 +23,18 @@ type rawCORS struct {
 }
 
 var corsForm = object(
-	is("origins", some(textIs("origin", checkOrigin)), func(c *rawCORS) *val[[]val[string]] { return &c.origins }).must(),
-	is("methods", some(textIs("method", checkCORSMethod)), func(c *rawCORS) *val[[]val[string]] { return &c.methods }),
-	is("headers", list(textIs("header's name", checkHeaderName)), func(c *rawCORS) *val[[]val[string]] { return &c.headers }),
-	is("expose", list(textIs("header's name", checkHeaderName)), func(c *rawCORS) *val[[]val[string]] { return &c.expose }),
-	is("credentials", aBool, func(c *rawCORS) *val[bool] { return &c.credentials }),
-	is("max_age", durationOf(time.Second, 24*time.Hour), func(c *rawCORS) *val[time.Duration] { return &c.maxAge }),
+	is("origins", some(textIs("origin", checkOrigin).like("^([*]|[^A-Z/]+://[^A-Z/]+)$")), func(c *rawCORS) *val[[]val[string]] { return &c.origins }).must().
+		says(`Whose pages may read responses, as browsers write them; "*" is every page.`).such(`["https://app.example.com"]`),
+	is("methods", some(textIs("method", checkCORSMethod).like(fieldName.String())), func(c *rawCORS) *val[[]val[string]] { return &c.methods }).
+		says("The methods that they may send.").otherwise("[GET]"),
+	is("headers", list(textIs("header's name", checkHeaderName).like(fieldName.String())), func(c *rawCORS) *val[[]val[string]] { return &c.headers }).
+		says("The headers that they may send. To send tokens takes Authorization.").otherwise("[]").such("[Authorization]"),
+	is("expose", list(textIs("header's name", checkHeaderName).like(fieldName.String())), func(c *rawCORS) *val[[]val[string]] { return &c.expose }).
+		says("The headers of responses that they may read.").otherwise("[]"),
+	is("credentials", aBool, func(c *rawCORS) *val[bool] { return &c.credentials }).
+		says(`Lets them send cookies; never with the origin "*".`).otherwise("false"),
+	is("max_age", durationOf(time.Second, 24*time.Hour), func(c *rawCORS) *val[time.Duration] { return &c.maxAge }).
+		says("How long a browser may keep the answer to a preflight.").otherwise("10m"),
 )
 
 // checkOrigin takes what a browser writes into Origin, and *. The origin null is everybody's: any page can have it.

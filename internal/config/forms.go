@@ -15,7 +15,7 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-var aVersion = form[int64]{shape{kind: "whole number"}, func(r *reader, n node) (int64, bool) {
+var aVersion = form[int64]{shape{kind: "whole number", least: 1, most: 1}, func(r *reader, n node) (int64, bool) {
 	v, ok := whole(0, math.MaxInt64).read(r, n)
 	if ok && v != 1 {
 		r.fail(n, "version %d is not known — this gatehouse reads version 1", v)
@@ -24,6 +24,9 @@ var aVersion = form[int64]{shape{kind: "whole number"}, func(r *reader, n node) 
 }}
 
 var nameText = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$`)
+
+// aName is the pattern of the names of APIs and issuers.
+var aName = nameText.String()
 
 func checkName(s string) error {
 	switch {
@@ -40,10 +43,10 @@ var aPrefixName = textIs("prefix", func(s string) error {
 		return fmt.Errorf("%q is not a prefix — 1 to 64 letters, digits, - and _, the first a letter or digit", clipText(s))
 	}
 	return nil
-})
+}).like(aName)
 
 // anIssuerName takes every name: whether the issuer exists is seen once all are known.
-var anIssuerName = textIs("issuer's name", notEmpty)
+var anIssuerName = textIs("issuer's name", notEmpty).like(".")
 
 func checkAlgorithm(s string) error {
 	if !slices.Contains(algorithms, s) {
@@ -69,7 +72,7 @@ var anAudience = textIs("audience", func(s string) error {
 		return fmt.Errorf("%q is not an audience — 1 to 512 printable ASCII characters without spaces, best a URL", clipText(s))
 	}
 	return nil
-})
+}).like(audienceText.String())
 
 // aPassword is exactly one ${NAME}: the file itself never holds it.
 var aPassword = form[string]{shape{kind: "variable"}, func(r *reader, n node) (string, bool) {
@@ -103,7 +106,7 @@ var aPrefix = parsed("block of addresses", func(s string) (netip.Prefix, error) 
 		return p, fmt.Errorf("%q has bits set after its length — did you mean %q?", clipText(s), p.Masked())
 	}
 	return p, nil
-})
+}).like("^[0-9A-Fa-f:.]+(/[0-9]+)?$")
 
 // publicURL is server.public_url: the issuer exactly as written, and the URL.
 type publicURL struct {
@@ -114,9 +117,15 @@ type publicURL struct {
 var aPublicURL = parsed("URL", func(s string) (publicURL, error) {
 	u, err := parseURL(s)
 	return publicURL{s, u}, err
-})
+}).like(plainURLText)
 
-var anUpstream = parsed("URL", parseURL)
+// urlText is how every URL begins that is read here: its host, and no user. plainURLText is one without query and fragment.
+const (
+	urlText      = "^[Hh][Tt][Tt][Pp][Ss]?://[^/?#@]+([/?#]|$)"
+	plainURLText = "^[Hh][Tt][Tt][Pp][Ss]?://[^/?#@]+(/[^?#]*)?$"
+)
+
+var anUpstream = parsed("URL", parseURL).like(plainURLText)
 
 // parseURL reads an absolute http or https URL without user, query and fragment, whose path is clean. Its errors don't
 // repeat what may be a password.
@@ -186,14 +195,19 @@ type rawLimit struct {
 }
 
 var limitForm = object(
-	is("requests", whole(1, maxRequests), func(l *rawLimit) *val[int64] { return &l.requests }).must(),
-	is("per", durationOf(time.Second, maxPer), func(l *rawLimit) *val[time.Duration] { return &l.per }).must(),
-	is("burst", whole(1, maxRequests), func(l *rawLimit) *val[int64] { return &l.burst }),
-	is("by", aLimitBy, func(l *rawLimit) *val[string] { return &l.by }),
-	is("on_error", word([]string{"local", "open", "closed"}), func(l *rawLimit) *val[string] { return &l.onError }),
+	is("requests", whole(1, maxRequests), func(l *rawLimit) *val[int64] { return &l.requests }).must().
+		says("How many requests, within per.").such("100"),
+	is("per", durationOf(time.Second, maxPer), func(l *rawLimit) *val[time.Duration] { return &l.per }).must().
+		says("Within how long.").such("1s"),
+	is("burst", whole(1, maxRequests), func(l *rawLimit) *val[int64] { return &l.burst }).
+		says("How many at once.").from(".requests"),
+	is("by", aLimitBy, func(l *rawLimit) *val[string] { return &l.by }).
+		says("What is counted apart: by default client, and on public routes ip. A token without the claim counts by its client.").such("client"),
+	is("on_error", word([]string{"local", "open", "closed"}), func(l *rawLimit) *val[string] { return &l.onError }).
+		says("What happens while Redis is away: this node counts alone, all pass, or none.").otherwise("local"),
 )
 
-var aLimitBy = form[string]{shape{kind: "word", words: limitSubjects}, func(r *reader, n node) (string, bool) {
+var aLimitBy = form[string]{shape{kind: "word", words: limitSubjects, pattern: "^" + claimPrefix + "."}, func(r *reader, n node) (string, bool) {
 	if !strings.HasPrefix(n.Value, claimPrefix) {
 		return word(limitSubjects).read(r, n)
 	}
@@ -209,10 +223,14 @@ var limitSubjects = []string{"client", "ip", "route"}
 
 // ownLimitForm is a limit of one client, which counts that client.
 var ownLimitForm = object(
-	is("requests", whole(1, maxRequests), func(l *rawLimit) *val[int64] { return &l.requests }).must(),
-	is("per", durationOf(time.Second, maxPer), func(l *rawLimit) *val[time.Duration] { return &l.per }).must(),
-	is("burst", whole(1, maxRequests), func(l *rawLimit) *val[int64] { return &l.burst }),
-	is("on_error", word([]string{"local", "open", "closed"}), func(l *rawLimit) *val[string] { return &l.onError }),
+	is("requests", whole(1, maxRequests), func(l *rawLimit) *val[int64] { return &l.requests }).must().
+		says("How many requests, within per.").such("100"),
+	is("per", durationOf(time.Second, maxPer), func(l *rawLimit) *val[time.Duration] { return &l.per }).must().
+		says("Within how long.").such("1s"),
+	is("burst", whole(1, maxRequests), func(l *rawLimit) *val[int64] { return &l.burst }).
+		says("How many at once.").from(".requests"),
+	is("on_error", word([]string{"local", "open", "closed"}), func(l *rawLimit) *val[string] { return &l.onError }).
+		says("What happens while Redis is away: this node counts alone, all pass, or none.").otherwise("local"),
 )
 
 var (
@@ -222,7 +240,7 @@ var (
 
 // limitsOfForm is one limit, or a list of them.
 func limitsOfForm(f form[*rawLimit]) form[[]*rawLimit] {
-	return form[[]*rawLimit]{shape{kind: "list", elem: &f.shape}, func(r *reader, n node) ([]*rawLimit, bool) {
+	return form[[]*rawLimit]{shape{kind: "list", elem: &f.shape, alone: true}, func(r *reader, n node) ([]*rawLimit, bool) {
 		members := []node{n}
 		if n.Kind == yaml.SequenceNode {
 			members = nil
@@ -273,10 +291,10 @@ type rawScopeMap struct {
 }
 
 var (
-	aScope    = textIs("scope", checkScope)
+	aScope    = textIs("scope", checkScope).like(scopeText.String())
 	scopeList = some(aScope)
 	// anyMember is one scope, or a list of scopes that count together.
-	anyMember = form[[]val[string]]{shape{kind: "text or list", elem: &aScope.shape}, func(r *reader, n node) ([]val[string], bool) {
+	anyMember = form[[]val[string]]{shape{kind: "text or list", elem: &aScope.shape, alone: true, filled: true}, func(r *reader, n node) ([]val[string], bool) {
 		if n.Kind == yaml.SequenceNode {
 			return scopeList.read(r, n)
 		}
@@ -284,14 +302,16 @@ var (
 		return []val[string]{{v: s, at: n, set: true}}, ok
 	}}
 	scopeMap = object(
-		is("all", scopeList, func(m *rawScopeMap) *val[[]val[string]] { return &m.all }),
-		is("any", some(anyMember), func(m *rawScopeMap) *val[[]val[[]val[string]]] { return &m.any }),
+		is("all", scopeList, func(m *rawScopeMap) *val[[]val[string]] { return &m.all }).
+			says("Scopes that are all needed.").such("[orders:read]"),
+		is("any", some(anyMember), func(m *rawScopeMap) *val[[]val[[]val[string]]] { return &m.any }).
+			says("Of these, one is needed; a list within is needed as a whole.").such("[orders:read, orders:write]"),
 	)
 )
 
 // aScopeRule is a list, all of which is needed, or {all: […], any: […]}.
 var aScopeRule = form[scopeRule]{
-	shape{kind: "list or object", elem: &aScope.shape, keys: scopeMap.shape.keys},
+	shape{kind: "list or object", elem: &aScope.shape, filled: true, keys: scopeMap.shape.keys},
 	func(r *reader, n node) (rule scopeRule, ok bool) {
 		if n.Kind != yaml.MappingNode {
 			rule.all, ok = scopeList.read(r, n)

@@ -147,7 +147,7 @@ func TestFull(t *testing.T) {
 		},
 	}
 	got2 := *got
-	got2.Hash, got2.Watched, got2.Warnings, got2.places = "", nil, nil, nil
+	got2.Hash, got2.Watched, got2.Warnings, got2.places, got2.sources = "", nil, nil, nil, nil
 	if !reflect.DeepEqual(&got2, want) {
 		differences(t, "", reflect.ValueOf(got2), reflect.ValueOf(*want))
 		t.Fatal("the configuration differs")

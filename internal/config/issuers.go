@@ -35,16 +35,25 @@ type rawIssuer struct {
 }
 
 var issuerForm = object(
-	is("issuer", aPublicURL, func(i *rawIssuer) *val[publicURL] { return &i.issuer }).must(),
-	is("jwks_uri", parsed("URL", keysURL), func(i *rawIssuer) *val[*url.URL] { return &i.jwksURI }),
-	is("algorithms", some(word(algorithms)), func(i *rawIssuer) *val[[]val[string]] { return &i.algorithms }).must(),
-	is("typ", some(textIs("typ", checkType)), func(i *rawIssuer) *val[[]val[string]] { return &i.typ }),
-	is("scope_claims", some(textIs("claim's name", checkClaim)), func(i *rawIssuer) *val[[]val[string]] { return &i.scopeClaims }),
-	is("client_claims", some(textIs("claim's name", checkClaim)), func(i *rawIssuer) *val[[]val[string]] { return &i.clientClaims }),
+	is("issuer", aPublicURL, func(i *rawIssuer) *val[publicURL] { return &i.issuer }).must().
+		says("The iss of its tokens, exactly as it writes it.").such("https://login.example.com/"),
+	is("jwks_uri", parsed("URL", keysURL).like(urlText), func(i *rawIssuer) *val[*url.URL] { return &i.jwksURI }).
+		says("Where its keys are. By default what its metadata says, which is fetched from the issuer.").such("https://login.example.com/jwks"),
+	is("algorithms", some(word(algorithms)), func(i *rawIssuer) *val[[]val[string]] { return &i.algorithms }).must().
+		says("What it may sign with.").such("[RS256]"),
+	is("typ", some(textIs("typ", checkType).like(typeText.String())), func(i *rawIssuer) *val[[]val[string]] { return &i.typ }).
+		says("What typ may be in the header of a token; none is a token without.").otherwise("[at+jwt, JWT, none]"),
+	is("scope_claims", some(textIs("claim's name", checkClaim)), func(i *rawIssuer) *val[[]val[string]] { return &i.scopeClaims }).
+		says("Where scopes are: the first that a token has counts, a string or an array.").otherwise("[scope, scp]"),
+	is("client_claims", some(textIs("claim's name", checkClaim)), func(i *rawIssuer) *val[[]val[string]] { return &i.clientClaims }).
+		says("Where the client's id is: the first that a token has counts.").otherwise("[client_id, azp, appid, cid]"),
 	// Revocations are kept for a day, so that no token may live longer.
-	is("max_lifetime", durationOf(time.Second, 24*time.Hour), func(i *rawIssuer) *val[time.Duration] { return &i.maxLifetime }),
-	is("max_stale", durationOf(time.Second, 30*24*time.Hour), func(i *rawIssuer) *val[time.Duration] { return &i.maxStale }),
-	is("insecure", aBool, func(i *rawIssuer) *val[bool] { return &i.insecure }),
+	is("max_lifetime", durationOf(time.Second, 24*time.Hour), func(i *rawIssuer) *val[time.Duration] { return &i.maxLifetime }).
+		says("The longest that a token may live.").otherwise("24h"),
+	is("max_stale", durationOf(time.Second, 30*24*time.Hour), func(i *rawIssuer) *val[time.Duration] { return &i.maxStale }).
+		says("How long its keys count after they were last fetched; then its tokens are answered 503.").otherwise("1h"),
+	is("insecure", aBool, func(i *rawIssuer) *val[bool] { return &i.insecure }).
+		says("Allows http.").otherwise("false"),
 )
 
 // typeText is a subtype of a media type (RFC 6838, section 4.2).

@@ -4,6 +4,7 @@ import (
 	"math"
 	"net/netip"
 	"net/url"
+	"strings"
 	"time"
 )
 
@@ -27,19 +28,32 @@ type rawConfig struct {
 }
 
 var configForm = object(
-	is("version", aVersion, func(c *rawConfig) *val[int64] { return &c.version }).must(),
-	is("server", serverForm, func(c *rawConfig) *val[*rawServer] { return &c.server }).must(),
-	is("admin", adminForm, func(c *rawConfig) *val[*rawAdmin] { return &c.admin }),
-	is("state", stateForm, func(c *rawConfig) *val[*rawState] { return &c.state }),
-	is("tokens", tokensForm, func(c *rawConfig) *val[*rawTokens] { return &c.tokens }),
-	is("revocation", revocationForm, func(c *rawConfig) *val[*rawRevocation] { return &c.revocation }),
-	is("clients_file", aFile, func(c *rawConfig) *val[string] { return &c.clientsFile }).must(),
-	is("apis_dir", aFile, func(c *rawConfig) *val[string] { return &c.apisDir }),
-	is("defaults", defaultsForm, func(c *rawConfig) *val[*rawDefaults] { return &c.defaults }),
-	is("issuers", mapOf(issuerForm, checkName), func(c *rawConfig) *val[[]entry[*rawIssuer]] { return &c.issuers }),
-	is("apis", apisForm, func(c *rawConfig) *val[[]entry[*rawAPI]] { return &c.apis }),
-	is("audit", auditForm, func(c *rawConfig) *val[*rawAudit] { return &c.audit }),
-	is("log", logForm, func(c *rawConfig) *val[*rawLog] { return &c.log }),
+	is("version", aVersion, func(c *rawConfig) *val[int64] { return &c.version }).must().
+		says("The version of the language that this file is written in.").such("1"),
+	is("server", serverForm, func(c *rawConfig) *val[*rawServer] { return &c.server }).must().
+		says("The public side: the APIs, and the token endpoint at /oauth/token."),
+	is("admin", adminForm, func(c *rawConfig) *val[*rawAdmin] { return &c.admin }).
+		says("Health, readiness, metrics and reload, on a listener of their own. Keep it from the public.").otherwise("{}"),
+	is("state", stateForm, func(c *rawConfig) *val[*rawState] { return &c.state }).
+		says("Where a node keeps its revocations and its signing keys.").otherwise("{}"),
+	is("tokens", tokensForm, func(c *rawConfig) *val[*rawTokens] { return &c.tokens }).
+		says("How tokens are signed, and how long they live.").otherwise("{}"),
+	is("revocation", revocationForm, func(c *rawConfig) *val[*rawRevocation] { return &c.revocation }).
+		says("What happens when a node has not heard of revocations for too long, with state.redis.").otherwise("{}"),
+	is("clients_file", aFile, func(c *rawConfig) *val[string] { return &c.clientsFile }).must().
+		says("The file that says who may ask for tokens.").such("clients.yaml"),
+	is("apis_dir", aFile, func(c *rawConfig) *val[string] { return &c.apisDir }).
+		says("A directory of more files, *.yaml and *.yml, each with apis alone.").such("apis.d"),
+	is("defaults", defaultsForm, func(c *rawConfig) *val[*rawDefaults] { return &c.defaults }).
+		says("What each API takes that does not say itself. An API's own value takes the place of the whole value here, and null there switches it off."),
+	is("issuers", mapOf(issuerForm, checkName).named(aName), func(c *rawConfig) *val[[]entry[*rawIssuer]] { return &c.issuers }).
+		says("Whose tokens an API may accept besides our own: authorization servers, by a name that APIs use in their issuers."),
+	is("apis", apisForm, func(c *rawConfig) *val[[]entry[*rawAPI]] { return &c.apis }).
+		says("The APIs, by name. An API is an audience with its scopes, its routes and its upstream."),
+	is("audit", auditForm, func(c *rawConfig) *val[*rawAudit] { return &c.audit }).
+		says("The trail of who got which token, was refused one, revoked or looked into one, and of what administrators did: one line of JSON each, in files that are only appended to.").otherwise("{}"),
+	is("log", logForm, func(c *rawConfig) *val[*rawLog] { return &c.log }).
+		says("How the process logs.").otherwise("{}"),
 )
 
 type rawServer struct {
@@ -62,20 +76,33 @@ type rawServerTLS struct {
 }
 
 var serverForm = object(
-	is("listen", aListen, func(s *rawServer) *val[string] { return &s.listen }).must(),
-	is("public_url", aPublicURL, func(s *rawServer) *val[publicURL] { return &s.publicURL }).must(),
-	is("insecure_http", aBool, func(s *rawServer) *val[bool] { return &s.insecureHTTP }),
-	is("trusted_proxies", list(aPrefix), func(s *rawServer) *val[[]val[netip.Prefix]] { return &s.trustedProxies }),
-	is("idle_timeout", aDuration, func(s *rawServer) *val[time.Duration] { return &s.idleTimeout }),
-	is("max_header_bytes", size(4<<10, 16<<20), func(s *rawServer) *val[int64] { return &s.maxHeaderBytes }),
-	is("drain", aDuration, func(s *rawServer) *val[time.Duration] { return &s.drain }),
-	is("drain_delay", aDuration, func(s *rawServer) *val[time.Duration] { return &s.drainDelay }),
+	is("listen", aListen, func(s *rawServer) *val[string] { return &s.listen }).must().
+		says("Where to listen: host:port. An empty host is every address.").such("127.0.0.1:8080"),
+	is("public_url", aPublicURL, func(s *rawServer) *val[publicURL] { return &s.publicURL }).must().
+		says("How callers reach it, and the issuer (iss) of tokens, exactly as written.").such("https://gate.example.com"),
+	is("insecure_http", aBool, func(s *rawServer) *val[bool] { return &s.insecureHTTP }).
+		says("Allows an http public_url that is not loopback: secrets cross the network unencrypted.").otherwise("false"),
+	is("trusted_proxies", list(aPrefix), func(s *rawServer) *val[[]val[netip.Prefix]] { return &s.trustedProxies }).
+		says("Whose X-Forwarded-* headers to believe: addresses and blocks of them.").otherwise("[]").such("[10.0.0.0/8]"),
+	is("idle_timeout", aDuration, func(s *rawServer) *val[time.Duration] { return &s.idleTimeout }).
+		says("How long a quiet connection, or a quiet body, is kept.").otherwise("60s"),
+	is("max_header_bytes", size(4<<10, 16<<20), func(s *rawServer) *val[int64] { return &s.maxHeaderBytes }).
+		says("The most that the header of one request may take.").otherwise("64KiB"),
+	is("drain", aDuration, func(s *rawServer) *val[time.Duration] { return &s.drain }).
+		says("How long requests in flight may take when the process ends.").otherwise("30s"),
+	is("drain_delay", aDuration, func(s *rawServer) *val[time.Duration] { return &s.drainDelay }).
+		says("The part of drain for which it still listens once readiness fails. It stops at once by default.").such("5s"),
 	is("tls", object(
-		is("cert_file", aFile, func(t *rawServerTLS) *val[string] { return &t.certFile }).must(),
-		is("key_file", aFile, func(t *rawServerTLS) *val[string] { return &t.keyFile }).must(),
-		is("client_ca_file", aFile, func(t *rawServerTLS) *val[string] { return &t.clientCAFile }),
-	), func(s *rawServer) *val[*rawServerTLS] { return &s.tls }),
-	is("h2c", aBool, func(s *rawServer) *val[bool] { return &s.h2c }),
+		is("cert_file", aFile, func(t *rawServerTLS) *val[string] { return &t.certFile }).must().
+			says("The server's certificate and its chain, in PEM.").such("tls.crt"),
+		is("key_file", aFile, func(t *rawServerTLS) *val[string] { return &t.keyFile }).must().
+			says("The certificate's key, in PEM, unencrypted.").such("tls.key"),
+		is("client_ca_file", aFile, func(t *rawServerTLS) *val[string] { return &t.clientCAFile }).
+			says("Who signs the certificates that clients are asked for. None is ever required; none is asked for by default.").such("clients-ca.pem"),
+	), func(s *rawServer) *val[*rawServerTLS] { return &s.tls }).
+		says("TLS on the public listener, which is plain HTTP by default. The files are read anew when they change.").such("{cert_file: tls.crt, key_file: tls.key}"),
+	is("h2c", aBool, func(s *rawServer) *val[bool] { return &s.h2c }).
+		says("HTTP/2 without TLS, by prior knowledge, for gRPC inside a mesh.").otherwise("false"),
 )
 
 type rawAdmin struct {
@@ -86,10 +113,14 @@ type rawAdmin struct {
 }
 
 var adminForm = object(
-	is("listen", anAdminListen, func(a *rawAdmin) *val[string] { return &a.listen }),
-	is("token_file", aFile, func(a *rawAdmin) *val[string] { return &a.tokenFile }),
-	is("hosts", list(aHost), func(a *rawAdmin) *val[[]val[string]] { return &a.hosts }),
-	is("pprof", aBool, func(a *rawAdmin) *val[bool] { return &a.pprof }),
+	is("listen", anAdminListen, func(a *rawAdmin) *val[string] { return &a.listen }).
+		says("Where to listen: host:port, or unix:/path.").otherwise("127.0.0.1:8081"),
+	is("token_file", aFile, func(a *rawAdmin) *val[string] { return &a.tokenFile }).
+		says("The bearer token for all but health and metrics. Required where the address is not loopback.").such("admin.token"),
+	is("hosts", list(aHost), func(a *rawAdmin) *val[[]val[string]] { return &a.hosts }).
+		says("The Hosts of all but health and metrics, besides addresses and localhost.").otherwise("[]").such("[gatehouse-admin.internal]"),
+	is("pprof", aBool, func(a *rawAdmin) *val[bool] { return &a.pprof }).
+		says("Go's profiles under /debug/pprof.").otherwise("false"),
 )
 
 type rawState struct {
@@ -98,8 +129,10 @@ type rawState struct {
 }
 
 var stateForm = object(
-	is("dir", aFile, func(s *rawState) *val[string] { return &s.dir }),
-	is("redis", redisForm, func(s *rawState) *val[*rawRedis] { return &s.redis }),
+	is("dir", aFile, func(s *rawState) *val[string] { return &s.dir }).
+		says("The directory of the journal: revocations and generated keys. It is made when it is not there, for this user alone.").otherwise("state"),
+	is("redis", redisForm, func(s *rawState) *val[*rawRedis] { return &s.redis }).
+		says("With it, nodes share revocations, limits and keys; it needs tokens.ring_key_file or tokens.key_dir. Without, a node is on its own."),
 )
 
 type rawRedis struct {
@@ -119,21 +152,34 @@ type rawRedisUser struct{ name, password, passwordFile val[string] }
 type rawRedisTLS struct{ caFile val[string] }
 
 var redisForm = object(
-	is("mode", word([]string{"standalone", "sentinel", "cluster"}), func(s *rawRedis) *val[string] { return &s.mode }),
-	is("addrs", some(aHostPort), func(s *rawRedis) *val[[]val[string]] { return &s.addrs }),
-	is("master_name", aText, func(s *rawRedis) *val[string] { return &s.masterName }),
-	is("username", aText, func(s *rawRedis) *val[string] { return &s.user.name }),
-	is("password", aPassword, func(s *rawRedis) *val[string] { return &s.user.password }),
-	is("password_file", aFile, func(s *rawRedis) *val[string] { return &s.user.passwordFile }),
-	is("sentinel_username", aText, func(s *rawRedis) *val[string] { return &s.sentinel.name }),
-	is("sentinel_password", aPassword, func(s *rawRedis) *val[string] { return &s.sentinel.password }),
-	is("sentinel_password_file", aFile, func(s *rawRedis) *val[string] { return &s.sentinel.passwordFile }),
+	is("mode", word([]string{"standalone", "sentinel", "cluster"}), func(s *rawRedis) *val[string] { return &s.mode }).
+		says("How Redis runs.").otherwise("standalone"),
+	is("addrs", some(aHostPort), func(s *rawRedis) *val[[]val[string]] { return &s.addrs }).
+		says("The server; with mode sentinel some of the Sentinels, with mode cluster some of the servers. The default is for standalone alone.").otherwise("[127.0.0.1:6379]"),
+	is("master_name", aText, func(s *rawRedis) *val[string] { return &s.masterName }).
+		says("What the Sentinels call the master; required with mode sentinel, and for it alone.").such("gatehouse"),
+	is("username", aText, func(s *rawRedis) *val[string] { return &s.user.name }).
+		says("The ACL user. None by default.").such("gatehouse"),
+	is("password", aPassword, func(s *rawRedis) *val[string] { return &s.user.password }).
+		says("One ${NAME}: the variable that holds the password, which never stands in the file.").such("${REDIS_PASSWORD}"),
+	is("password_file", aFile, func(s *rawRedis) *val[string] { return &s.user.passwordFile }).
+		says("A file that holds the password.").such("redis.password"),
+	is("sentinel_username", aText, func(s *rawRedis) *val[string] { return &s.sentinel.name }).
+		says("The ACL user of the Sentinels, which have users of their own. None by default.").such("gatehouse"),
+	is("sentinel_password", aPassword, func(s *rawRedis) *val[string] { return &s.sentinel.password }).
+		says("One ${NAME}: the variable that holds the password of the Sentinels.").such("${SENTINEL_PASSWORD}"),
+	is("sentinel_password_file", aFile, func(s *rawRedis) *val[string] { return &s.sentinel.passwordFile }).
+		says("A file that holds the password of the Sentinels.").such("sentinel.password"),
 	is("tls", object(
-		is("ca_file", aFile, func(t *rawRedisTLS) *val[string] { return &t.caFile }),
-	), func(s *rawRedis) *val[*rawRedisTLS] { return &s.tls }),
-	is("prefix", aPrefixName, func(s *rawRedis) *val[string] { return &s.prefix }),
-	is("budget", durationOf(time.Millisecond, 10*time.Second), func(s *rawRedis) *val[time.Duration] { return &s.budget }),
-)
+		is("ca_file", aFile, func(t *rawRedisTLS) *val[string] { return &t.caFile }).
+			says("The certificates that Redis's must be signed by, in PEM. The system's roots by default.").such("redis-ca.pem"),
+	), func(s *rawRedis) *val[*rawRedisTLS] { return &s.tls }).
+		says("TLS to Redis, and to the Sentinels; {} takes the system's roots. No TLS by default.").such("{ca_file: redis-ca.pem}"),
+	is("prefix", aPrefixName, func(s *rawRedis) *val[string] { return &s.prefix }).
+		says("What its keys in Redis start with.").otherwise("gh"),
+	is("budget", durationOf(time.Millisecond, 10*time.Second), func(s *rawRedis) *val[time.Duration] { return &s.budget }).
+		says("The longest that a request may wait for Redis.").otherwise("25ms"),
+).atMost("password", "password_file").atMost("sentinel_password", "sentinel_password_file")
 
 type rawTokens struct {
 	ttl       val[time.Duration]
@@ -156,27 +202,38 @@ type rawRotation struct {
 }
 
 var rotationForm = object(
-	is("every", durationOf(time.Second, 10*366*24*time.Hour), func(r *rawRotation) *val[time.Duration] { return &r.every }),
-	is("publish_before", durationOf(time.Second, 30*24*time.Hour), func(r *rawRotation) *val[time.Duration] { return &r.publishBefore }),
+	is("every", durationOf(time.Second, 10*366*24*time.Hour), func(r *rawRotation) *val[time.Duration] { return &r.every }).
+		says("How long a generated key signs.").otherwise("720h"),
+	is("publish_before", durationOf(time.Second, 30*24*time.Hour), func(r *rawRotation) *val[time.Duration] { return &r.publishBefore }).
+		says("How long it is published before it signs.").otherwise("15m"),
 )
 
 var (
 	algorithms = []string{"ES256", "RS256", "PS256", "EdDSA"}
 	aTTL       = durationOf(time.Second, 24*time.Hour)
 	tokensForm = object(
-		is("ttl", aTTL, func(t *rawTokens) *val[time.Duration] { return &t.ttl }),
-		is("algorithm", word(algorithms), func(t *rawTokens) *val[string] { return &t.algorithm }),
-		is("key_dir", aFile, func(t *rawTokens) *val[string] { return &t.keyDir }),
-		is("signing", mapOf(aFile, checkAlgorithm), func(t *rawTokens) *val[[]entry[string]] { return &t.signing }),
-		is("ring_key_file", aFile, func(t *rawTokens) *val[string] { return &t.ringKey }),
-		is("rotation", rotationForm, func(t *rawTokens) *val[*rawRotation] { return &t.rotation }),
-		is("lockout", lockoutForm, func(t *rawTokens) *val[*rawLockout] { return &t.lockout }),
-	)
+		is("ttl", aTTL, func(t *rawTokens) *val[time.Duration] { return &t.ttl }).
+			says("How long a token is good.").otherwise("10m"),
+		is("algorithm", word(algorithms), func(t *rawTokens) *val[string] { return &t.algorithm }).
+			says("What tokens are signed with.").otherwise("ES256"),
+		is("key_dir", aFile, func(t *rawTokens) *val[string] { return &t.keyDir }).
+			says("A directory of PEM or JWK files, one key each. Keys are generated by default, and kept in state.dir or, sealed, in Redis.").such("keys"),
+		is("signing", mapOf(aFile, checkAlgorithm).named("^("+strings.Join(algorithms, "|")+")$"), func(t *rawTokens) *val[[]entry[string]] { return &t.signing }).
+			says("Which file of key_dir signs, by algorithm. The last one in byte order by default.").such("{ES256: orders-2026.pem}"),
+		is("ring_key_file", aFile, func(t *rawTokens) *val[string] { return &t.ringKey }).
+			says("Seals generated keys in Redis: 32 bytes in standard base64. Make it with: openssl rand -base64 32.").such("ring.key"),
+		is("rotation", rotationForm, func(t *rawTokens) *val[*rawRotation] { return &t.rotation }).
+			says("How generated keys take turns.").otherwise("{}"),
+		is("lockout", lockoutForm, func(t *rawTokens) *val[*rawLockout] { return &t.lockout }).
+			says("How many wrong credentials by one client id at one address (IPv6: /64) lock it out there.").otherwise("{}"),
+	).atMost("key_dir", "ring_key_file").atMost("key_dir", "rotation")
 )
 
 var lockoutForm = object(
-	is("failures", whole(1, 1_000_000), func(l *rawLockout) *val[int64] { return &l.failures }),
-	is("per", durationOf(time.Second, 24*time.Hour), func(l *rawLockout) *val[time.Duration] { return &l.per }),
+	is("failures", whole(1, 1_000_000), func(l *rawLockout) *val[int64] { return &l.failures }).
+		says("How many, within per.").otherwise("10"),
+	is("per", durationOf(time.Second, 24*time.Hour), func(l *rawLockout) *val[time.Duration] { return &l.per }).
+		says("Within how long, and for how long it is locked out.").otherwise("1m"),
 )
 
 type rawRevocation struct {
@@ -185,8 +242,10 @@ type rawRevocation struct {
 }
 
 var revocationForm = object(
-	is("max_staleness", aDuration, func(v *rawRevocation) *val[time.Duration] { return &v.maxStaleness }),
-	is("on_stale", word([]string{"deny", "allow"}), func(v *rawRevocation) *val[string] { return &v.onStale }),
+	is("max_staleness", aDuration, func(v *rawRevocation) *val[time.Duration] { return &v.maxStaleness }).
+		says("How old the last news of revocations may be.").from("revocation.max_staleness").otherwise("10m"),
+	is("on_stale", word([]string{"deny", "allow"}), func(v *rawRevocation) *val[string] { return &v.onStale }).
+		says("Once it is older: deny answers 503, allow goes on without.").from("revocation.on_stale").otherwise("deny"),
 )
 
 // rawDefaults are what an API takes that does not say: the same keys, of the same forms.
@@ -201,13 +260,20 @@ type rawDefaults struct {
 }
 
 var defaultsForm = object(
-	is("timeout", aDuration, func(d *rawDefaults) *val[time.Duration] { return &d.timeout }),
-	is("max_body", aBodySize, func(d *rawDefaults) *val[int64] { return &d.maxBody }),
-	is("rate_limit", limitsForm, func(d *rawDefaults) *val[[]*rawLimit] { return &d.rateLimit }),
-	is("forward", forwardForm, func(d *rawDefaults) *val[*rawForward] { return &d.forward }),
-	is("health", healthForm, func(d *rawDefaults) *val[*rawHealth] { return &d.health }),
-	is("retry", retryForm, func(d *rawDefaults) *val[*rawRetry] { return &d.retry }),
-	is("cors", corsForm, func(d *rawDefaults) *val[*rawCORS] { return &d.cors }),
+	is("timeout", aDuration, func(d *rawDefaults) *val[time.Duration] { return &d.timeout }).
+		says("How long until the upstream's response headers; then 504.").such("30s"),
+	is("max_body", aBodySize, func(d *rawDefaults) *val[int64] { return &d.maxBody }).
+		says("The most that the body of a request may take; then 413.").such("10MiB"),
+	is("rate_limit", limitsForm, func(d *rawDefaults) *val[[]*rawLimit] { return &d.rateLimit }).
+		says("How many requests pass: one limit, or a list of them that all count.").such("{requests: 100, per: 1s}"),
+	is("forward", forwardForm, func(d *rawDefaults) *val[*rawForward] { return &d.forward }).
+		says("What of a request the upstream gets.").such("{authorization: strip, host: upstream}"),
+	is("health", healthForm, func(d *rawDefaults) *val[*rawHealth] { return &d.health }).
+		says("A GET to each upstream, without its base path; 2xx is well. Where none is well, all are tried.").such("{path: /healthz, interval: 5s}"),
+	is("retry", retryForm, func(d *rawDefaults) *val[*rawRetry] { return &d.retry }).
+		says("How often a request is sent, and after which failures. Retries are at most a fifth of the requests, and 10 a second besides.").such("{attempts: 2, on: [connect]}"),
+	is("cors", corsForm, func(d *rawDefaults) *val[*rawCORS] { return &d.cors }).
+		says("What pages of other origins may do. With it, preflights are answered here; without, OPTIONS is a method like others.").such(`{origins: ["https://app.example.com"], headers: [Authorization]}`),
 )
 
 var aBodySize = size(1, math.MaxInt64)
@@ -218,8 +284,10 @@ type rawForward struct {
 }
 
 var forwardForm = object(
-	is("authorization", word([]string{"strip", "keep"}, "mint"), func(f *rawForward) *val[string] { return &f.authorization }),
-	is("host", word([]string{"upstream", "keep"}), func(f *rawForward) *val[string] { return &f.host }),
+	is("authorization", word([]string{"strip", "keep"}, "mint"), func(f *rawForward) *val[string] { return &f.authorization }).
+		says("The Authorization header. By default strip, and keep where mode is observe; public routes always keep it.").such("strip"),
+	is("host", word([]string{"upstream", "keep"}), func(f *rawForward) *val[string] { return &f.host }).
+		says("Whose Host header the upstream gets: its own, or the caller's.").otherwise("upstream"),
 )
 
 type rawAPI struct {
@@ -246,37 +314,63 @@ type rawAPI struct {
 }
 
 var (
-	apisForm = mapOf(apiForm, checkName)
+	apisForm = mapOf(apiForm, checkName).named(aName)
 	apiForm  = object(
-		is("audience", anAudience, func(a *rawAPI) *val[string] { return &a.audience }).must(),
-		is("upstream", anUpstream, func(a *rawAPI) *val[*url.URL] { return &a.upstream }),
-		is("upstreams", some(upstreamForm), func(a *rawAPI) *val[[]val[*rawUpstream]] { return &a.upstreams }),
-		is("balance", word([]string{"round_robin", "least_requests"}), func(a *rawAPI) *val[string] { return &a.balance }),
-		is("upstream_tls", upstreamTLSForm, func(a *rawAPI) *val[*rawUpstreamTLS] { return &a.upstreamTLS }),
-		is("upstream_protocol", word([]string{"http1", "http2", "h2c"}), func(a *rawAPI) *val[string] { return &a.upstreamProtocol }),
-		orNull("health", healthForm, func(a *rawAPI) *val[*rawHealth] { return &a.health }),
-		is("breaker", breakerForm, func(a *rawAPI) *val[*rawBreaker] { return &a.breaker }),
-		orNull("retry", retryForm, func(a *rawAPI) *val[*rawRetry] { return &a.retry }),
-		is("scopes", mapOf(anyText, checkScope), func(a *rawAPI) *val[[]entry[string]] { return &a.scopes }),
-		is("algorithm", word(algorithms), func(a *rawAPI) *val[string] { return &a.algorithm }),
-		is("ttl", aTTL, func(a *rawAPI) *val[time.Duration] { return &a.ttl }),
-		is("dialect", word([]string{"rfc9068", "auth0"}), func(a *rawAPI) *val[string] { return &a.dialect }),
-		is("scope_policy", word([]string{"refuse", "narrow"}), func(a *rawAPI) *val[string] { return &a.scopePolicy }),
-		is("issuers", some(anIssuerName), func(a *rawAPI) *val[[]val[string]] { return &a.issuers }),
-		is("mode", aMode, func(a *rawAPI) *val[string] { return &a.mode }),
-		is("revocation", revocationForm, func(a *rawAPI) *val[*rawRevocation] { return &a.revocation }),
-		is("hosts", some(aHost), func(a *rawAPI) *val[[]val[string]] { return &a.hosts }),
-		is("strip_prefix", textIs("path", checkStripPrefix), func(a *rawAPI) *val[string] { return &a.stripPrefix }),
-		orNull("rate_limit", limitsForm, func(a *rawAPI) *val[[]*rawLimit] { return &a.rateLimit }),
-		orNull("timeout", aDuration, func(a *rawAPI) *val[time.Duration] { return &a.timeout }),
-		orNull("max_body", aBodySize, func(a *rawAPI) *val[int64] { return &a.maxBody }),
-		orNull("forward", forwardForm, func(a *rawAPI) *val[*rawForward] { return &a.forward }),
-		orNull("cors", corsForm, func(a *rawAPI) *val[*rawCORS] { return &a.cors }),
-		is("openapi", aFile, func(a *rawAPI) *val[string] { return &a.openapi }),
-		is("routes", some(routeForm), func(a *rawAPI) *val[[]val[*rawRoute]] { return &a.routes }).must(),
+		is("audience", anAudience, func(a *rawAPI) *val[string] { return &a.audience }).must().
+			says("What clients ask a token for, and the aud of tokens; best a URL. See hosts.").such("https://api.example.com/orders"),
+		is("upstream", anUpstream, func(a *rawAPI) *val[*url.URL] { return &a.upstream }).
+			says("Where requests go. A path here is put in front of theirs.").such("http://127.0.0.1:9001"),
+		is("upstreams", some(upstreamForm), func(a *rawAPI) *val[[]val[*rawUpstream]] { return &a.upstreams }).
+			says("Several, in place of upstream.").such(`[{url: "http://127.0.0.1:9001", weight: 2}, {url: "http://127.0.0.1:9002"}]`),
+		is("balance", word([]string{"round_robin", "least_requests"}), func(a *rawAPI) *val[string] { return &a.balance }).
+			says("How one of several is chosen: in turn by weight, or the less busy of two that are drawn by weight.").otherwise("round_robin"),
+		is("upstream_tls", upstreamTLSForm, func(a *rawAPI) *val[*rawUpstreamTLS] { return &a.upstreamTLS }).
+			says("How https upstreams are verified, and what they are shown. They are always verified.").such("{ca_file: up-ca.pem, cert_file: up.crt, key_file: up.key, server_name: orders.internal}"),
+		is("upstream_protocol", word([]string{"http1", "http2", "h2c"}), func(a *rawAPI) *val[string] { return &a.upstreamProtocol }).
+			says("What upstreams speak: http2 needs https, h2c (HTTP/2 without TLS) http.").otherwise("http1"),
+		orNull("health", healthForm, func(a *rawAPI) *val[*rawHealth] { return &a.health }).
+			says("A GET to each upstream, without its base path; 2xx is well. Where none is well, all are tried.").from("defaults.health").such("{path: /healthz, interval: 5s, timeout: 2s, healthy_after: 2, unhealthy_after: 3}"),
+		is("breaker", breakerForm, func(a *rawAPI) *val[*rawBreaker] { return &a.breaker }).
+			says("So many failures of an upstream in a row (no answer, or 502, 503, 504) stop requests to it for so long; then one finds out.").such("{failures: 5, open_for: 10s}"),
+		orNull("retry", retryForm, func(a *rawAPI) *val[*rawRetry] { return &a.retry }).
+			says("How often a request is sent, and after which failures. Retries are at most a fifth of the requests, and 10 a second besides.").from("defaults.retry").such("{attempts: 2, on: [connect]}"),
+		is("scopes", mapOf(anyText, checkScope).named(scopeText.String()), func(a *rawAPI) *val[[]entry[string]] { return &a.scopes }).
+			says("Every scope that a route or a grant may name, with a line for people.").such("{orders:read: List and read orders}"),
+		is("algorithm", word(algorithms), func(a *rawAPI) *val[string] { return &a.algorithm }).
+			says("What this API's tokens are signed with.").from("tokens.algorithm"),
+		is("ttl", aTTL, func(a *rawAPI) *val[time.Duration] { return &a.ttl }).
+			says("How long this API's tokens are good.").from("tokens.ttl"),
+		is("dialect", word([]string{"rfc9068", "auth0"}), func(a *rawAPI) *val[string] { return &a.dialect }).
+			says("Which claims a token has: those of RFC 9068, or Auth0's.").otherwise("rfc9068"),
+		is("scope_policy", word([]string{"refuse", "narrow"}), func(a *rawAPI) *val[string] { return &a.scopePolicy }).
+			says("What a scope does that was asked for and is not granted: the request is refused, or the scope left out.").otherwise("refuse"),
+		is("issuers", some(anIssuerName), func(a *rawAPI) *val[[]val[string]] { return &a.issuers }).
+			says("Whose tokens count: local is our own, the rest stand under issuers.").otherwise("[local]"),
+		is("mode", aMode, func(a *rawAPI) *val[string] { return &a.mode }).
+			says("observe lets through and counts what it would have refused.").otherwise("enforce"),
+		is("revocation", revocationForm, func(a *rawAPI) *val[*rawRevocation] { return &a.revocation }).
+			says("This API's own revocation.").from("revocation"),
+		is("hosts", some(aHost), func(a *rawAPI) *val[[]val[string]] { return &a.hosts }).
+			says("The hosts on which this API is. By default every host that no API names. Where the audience is a URL on one of them, or on the host of public_url, its metadata is at /.well-known/oauth-protected-resource and its path (RFC 9728).").such("[api.example.com]"),
+		is("strip_prefix", textIs("path", checkStripPrefix).like("^/.*[^/]$"), func(a *rawAPI) *val[string] { return &a.stripPrefix }).
+			says("Taken off the path before the upstream sees it; match is the path outside.").such("/orders"),
+		orNull("rate_limit", limitsForm, func(a *rawAPI) *val[[]*rawLimit] { return &a.rateLimit }).
+			says("How many requests pass: one limit, or a list of them that all count.").from("defaults.rate_limit").such("{requests: 100, per: 1s, burst: 200, by: client}"),
+		orNull("timeout", aDuration, func(a *rawAPI) *val[time.Duration] { return &a.timeout }).
+			says("How long until the upstream's response headers; then 504.").from("defaults.timeout").otherwise("30s"),
+		orNull("max_body", aBodySize, func(a *rawAPI) *val[int64] { return &a.maxBody }).
+			says("The most that the body of a request may take; then 413.").from("defaults.max_body").otherwise("10MiB"),
+		orNull("forward", forwardForm, func(a *rawAPI) *val[*rawForward] { return &a.forward }).
+			says("What of a request the upstream gets.").from("defaults.forward").otherwise("{}").such("{authorization: strip, host: upstream}"),
+		orNull("cors", corsForm, func(a *rawAPI) *val[*rawCORS] { return &a.cors }).
+			says("What pages of other origins may do. With it, preflights are answered here; without, OPTIONS is a method like others.").from("defaults.cors").such(`{origins: ["https://app.example.com"], headers: [Authorization]}`),
+		is("openapi", aFile, func(a *rawAPI) *val[string] { return &a.openapi }).
+			says("The OpenAPI document that describes this API. check fails where its operations and the routes have come apart; run warns and serves by the routes.").such("orders.openapi.yaml"),
+		is("routes", some(routeForm), func(a *rawAPI) *val[[]val[*rawRoute]] { return &a.routes }).must().
+			says("Which requests pass, and what they need. A path that no route has is 404, another method on a path is 405."),
 		later[rawAPI]("claims"),
 		later[rawAPI]("hook"),
-	)
+	).oneOf("upstream", "upstreams")
 	aMode = word([]string{"enforce", "observe"})
 )
 
@@ -296,20 +390,32 @@ type rawRoute struct {
 }
 
 var routeForm = object(
-	is("match", aMatch, func(t *rawRoute) *val[pattern] { return &t.match }).must(),
-	is("scopes", aScopeRule, func(t *rawRoute) *val[scopeRule] { return &t.scopes }),
-	is("auth", word([]string{"token", "public"}), func(t *rawRoute) *val[string] { return &t.auth }),
-	is("mode", aMode, func(t *rawRoute) *val[string] { return &t.mode }),
-	is("timeout", aDuration, func(t *rawRoute) *val[time.Duration] { return &t.timeout }),
-	is("max_body", aBodySize, func(t *rawRoute) *val[int64] { return &t.maxBody }),
-	is("cost", whole(0, maxRequests), func(t *rawRoute) *val[int64] { return &t.cost }),
-	is("streaming", aBool, func(t *rawRoute) *val[bool] { return &t.streaming }),
+	is("match", aMatch, func(t *rawRoute) *val[pattern] { return &t.match }).must().
+		says("[METHOD] PATTERN, in the words of Go's http.ServeMux: {name} is a segment, {name...} the rest, {$} the end, a trailing / everything below. The most specific path wins, then its methods.").such("GET /orders/{id}"),
+	is("scopes", aScopeRule, func(t *rawRoute) *val[scopeRule] { return &t.scopes }).
+		says("What a token must have: all of a list; or all of all, and one member of any, in which a list is needed as a whole.").such("[orders:read]"),
+	is("auth", word([]string{"token", "public"}), func(t *rawRoute) *val[string] { return &t.auth }).
+		says("In place of scopes: token is any token for this API; public reads no token.").such("token"),
+	is("mode", aMode, func(t *rawRoute) *val[string] { return &t.mode }).
+		says("observe lets through and counts what it would have refused.").from("apis.*.mode"),
+	is("timeout", aDuration, func(t *rawRoute) *val[time.Duration] { return &t.timeout }).
+		says("How long until the upstream's response headers; then 504.").from("apis.*.timeout"),
+	is("max_body", aBodySize, func(t *rawRoute) *val[int64] { return &t.maxBody }).
+		says("The most that the body of a request may take; then 413.").from("apis.*.max_body"),
+	is("cost", whole(0, maxRequests), func(t *rawRoute) *val[int64] { return &t.cost }).
+		says("What one request takes from each limit.").otherwise("1"),
+	is("streaming", aBool, func(t *rawRoute) *val[bool] { return &t.streaming }).
+		says("No limit on the time between two parts of a body.").otherwise("false"),
 	is("allow_path", list(word([]string{"slash", "percent", "semicolon", "double_slash"})),
-		func(t *rawRoute) *val[[]val[string]] { return &t.allowPath }),
-	is("rate_limit", limitsForm, func(t *rawRoute) *val[[]*rawLimit] { return &t.rateLimit }),
-	is("upgrade", list(word([]string{"websocket"})), func(t *rawRoute) *val[[]val[string]] { return &t.upgrade }),
-	is("close_on_expiry", aBool, func(t *rawRoute) *val[bool] { return &t.closeOnExpiry }),
-)
+		func(t *rawRoute) *val[[]val[string]] { return &t.allowPath }).
+		says("What a path may hold that is refused otherwise.").otherwise("[]").such("[percent, semicolon]"),
+	is("rate_limit", limitsForm, func(t *rawRoute) *val[[]*rawLimit] { return &t.rateLimit }).
+		says("Limits of this route, besides the API's: one, or a list of them.").such("{requests: 20, per: 1s}"),
+	is("upgrade", list(word([]string{"websocket"})), func(t *rawRoute) *val[[]val[string]] { return &t.upgrade }).
+		says("What a connection may become; anything else is 403.").otherwise("[]").such("[websocket]"),
+	is("close_on_expiry", aBool, func(t *rawRoute) *val[bool] { return &t.closeOnExpiry }).
+		says("A WebSocket ends with its token; else it ends when that is revoked.").otherwise("false"),
+).oneOf("scopes", "auth")
 
 type rawAudit struct {
 	enabled val[bool]
@@ -319,10 +425,14 @@ type rawAudit struct {
 }
 
 var auditForm = object(
-	is("enabled", aBool, func(a *rawAudit) *val[bool] { return &a.enabled }),
-	is("file", aFile, func(a *rawAudit) *val[string] { return &a.file }),
-	is("max_size", size(64<<10, 1<<40), func(a *rawAudit) *val[int64] { return &a.maxSize }),
-	is("keep", whole(1, 10_000), func(a *rawAudit) *val[int64] { return &a.keep }),
+	is("enabled", aBool, func(a *rawAudit) *val[bool] { return &a.enabled }).
+		says("Whether the trail is written.").otherwise("true"),
+	is("file", aFile, func(a *rawAudit) *val[string] { return &a.file }).
+		says("Where. audit.log in state.dir by default; full files get a number. Each process has files of its own.").such("audit.log"),
+	is("max_size", size(64<<10, 1<<40), func(a *rawAudit) *val[int64] { return &a.maxSize }).
+		says("The size of one file.").otherwise("64MiB"),
+	is("keep", whole(1, 10_000), func(a *rawAudit) *val[int64] { return &a.keep }).
+		says("How many full files stay.").otherwise("8"),
 )
 
 type rawLog struct {
@@ -331,11 +441,14 @@ type rawLog struct {
 }
 
 var logForm = object(
-	is("level", word([]string{"debug", "info", "warn", "error"}), func(l *rawLog) *val[string] { return &l.level }),
-	is("format", word([]string{"json", "text"}), func(l *rawLog) *val[string] { return &l.format }),
+	is("level", word([]string{"debug", "info", "warn", "error"}), func(l *rawLog) *val[string] { return &l.level }).
+		says("The least that is logged.").otherwise("info"),
+	is("format", word([]string{"json", "text"}), func(l *rawLog) *val[string] { return &l.format }).
+		says("How a line looks.").otherwise("json"),
 )
 
 // extraForm is a file of apis_dir.
 var extraForm = object(
-	is("apis", apisForm, func(c *rawConfig) *val[[]entry[*rawAPI]] { return &c.apis }).must(),
+	is("apis", apisForm, func(c *rawConfig) *val[[]entry[*rawAPI]] { return &c.apis }).must().
+		says("The APIs of this file, by name."),
 )

@@ -102,8 +102,10 @@ func (r *reader) load(path string) *Config {
 	}
 	r.buildIssuers(c, raw)
 	r.buildAPIs(c, raw, apis)
-	r.buildClients(c, r.readClients(raw.clientsFile), apis)
+	clientsRoot, clients := r.readClients(raw.clientsFile)
+	r.buildClients(c, clients, apis)
 	c.remember(root, raw)
+	c.sources = &sources{root, apis, clientsRoot, r.getenv}
 	return c
 }
 

@@ -15,7 +15,7 @@ type pattern struct {
 	path   string // in the words of http.ServeMux
 }
 
-var aMatch = parsed("match", parseMatch)
+var aMatch = parsed("match", parseMatch).like("^([A-Z][A-Z0-9_-]* )?/[^ ?#%]*$")
 
 func parseMatch(s string) (pattern, error) {
 	method, path, found := strings.Cut(s, " ")

@@ -14,14 +14,17 @@ type rawQuota struct {
 }
 
 var quotaForm = object(
-	is("tokens", whole(1, maxRequests), func(q *rawQuota) *val[int64] { return &q.tokens }).must(),
-	is("per", durationOf(time.Second, maxPer), func(q *rawQuota) *val[time.Duration] { return &q.per }).must(),
-	is("mode", aMode, func(q *rawQuota) *val[string] { return &q.mode }),
+	is("tokens", whole(1, maxRequests), func(q *rawQuota) *val[int64] { return &q.tokens }).must().
+		says("How many tokens, within per.").such("1000"),
+	is("per", durationOf(time.Second, maxPer), func(q *rawQuota) *val[time.Duration] { return &q.per }).must().
+		says("Within how long.").such("1h"),
+	is("mode", aMode, func(q *rawQuota) *val[string] { return &q.mode }).
+		says("enforce answers 429 once they are used; observe counts and warns at 60, 80 and 100 %.").otherwise("enforce"),
 )
 
 // quotasForm is one quota, or a list of them.
 var quotasForm = form[[]*rawQuota]{
-	shape{kind: "list", elem: &quotaForm.shape},
+	shape{kind: "list", elem: &quotaForm.shape, alone: true},
 	func(r *reader, n node) ([]*rawQuota, bool) {
 		members := []node{n}
 		if n.Kind == yaml.SequenceNode {

@@ -32,8 +32,10 @@ type rawUpstream struct {
 }
 
 var upstreamForm = object(
-	is("url", anUpstream, func(u *rawUpstream) *val[*url.URL] { return &u.url }).must(),
-	is("weight", whole(1, 1000), func(u *rawUpstream) *val[int64] { return &u.weight }),
+	is("url", anUpstream, func(u *rawUpstream) *val[*url.URL] { return &u.url }).must().
+		says("Where it is. A path here is put in front of the request's.").such("http://127.0.0.1:9001"),
+	is("weight", whole(1, 1000), func(u *rawUpstream) *val[int64] { return &u.weight }).
+		says("Its share.").otherwise("1"),
 )
 
 type rawUpstreamTLS struct {
@@ -44,10 +46,14 @@ type rawUpstreamTLS struct {
 }
 
 var upstreamTLSForm = object(
-	is("ca_file", aFile, func(t *rawUpstreamTLS) *val[string] { return &t.caFile }),
-	is("cert_file", aFile, func(t *rawUpstreamTLS) *val[string] { return &t.certFile }),
-	is("key_file", aFile, func(t *rawUpstreamTLS) *val[string] { return &t.keyFile }),
-	is("server_name", aHost, func(t *rawUpstreamTLS) *val[string] { return &t.serverName }),
+	is("ca_file", aFile, func(t *rawUpstreamTLS) *val[string] { return &t.caFile }).
+		says("The certificates that upstreams' must be signed by, in PEM. The system's roots by default.").such("up-ca.pem"),
+	is("cert_file", aFile, func(t *rawUpstreamTLS) *val[string] { return &t.certFile }).
+		says("The certificate that upstreams are shown, in PEM. None by default.").such("up.crt"),
+	is("key_file", aFile, func(t *rawUpstreamTLS) *val[string] { return &t.keyFile }).
+		says("Its key, in PEM.").such("up.key"),
+	is("server_name", aHost, func(t *rawUpstreamTLS) *val[string] { return &t.serverName }).
+		says("The name that their certificate must have. The URL's host by default.").such("orders.internal"),
 )
 
 type rawHealth struct {
@@ -59,11 +65,16 @@ type rawHealth struct {
 }
 
 var healthForm = object(
-	is("path", textIs("path", checkHealthPath), func(h *rawHealth) *val[string] { return &h.path }),
-	is("interval", durationOf(100*time.Millisecond, time.Hour), func(h *rawHealth) *val[time.Duration] { return &h.interval }),
-	is("timeout", durationOf(10*time.Millisecond, time.Minute), func(h *rawHealth) *val[time.Duration] { return &h.timeout }),
-	is("healthy_after", whole(1, 100), func(h *rawHealth) *val[int64] { return &h.healthyAfter }),
-	is("unhealthy_after", whole(1, 100), func(h *rawHealth) *val[int64] { return &h.unhealthyAfter }),
+	is("path", textIs("path", checkHealthPath).like("^/"), func(h *rawHealth) *val[string] { return &h.path }).
+		says("What is asked for; it may have a query.").otherwise("/healthz"),
+	is("interval", durationOf(100*time.Millisecond, time.Hour), func(h *rawHealth) *val[time.Duration] { return &h.interval }).
+		says("The time between two checks.").otherwise("5s"),
+	is("timeout", durationOf(10*time.Millisecond, time.Minute), func(h *rawHealth) *val[time.Duration] { return &h.timeout }).
+		says("How long one may take.").otherwise("2s"),
+	is("healthy_after", whole(1, 100), func(h *rawHealth) *val[int64] { return &h.healthyAfter }).
+		says("How many good ones in a row change the verdict.").otherwise("2"),
+	is("unhealthy_after", whole(1, 100), func(h *rawHealth) *val[int64] { return &h.unhealthyAfter }).
+		says("How many bad ones in a row change the verdict.").otherwise("3"),
 )
 
 // checkHealthPath judges what a health check asks for: an origin-form target, which may have a query.
@@ -82,8 +93,10 @@ type rawBreaker struct {
 }
 
 var breakerForm = object(
-	is("failures", whole(1, 1_000_000), func(b *rawBreaker) *val[int64] { return &b.failures }),
-	is("open_for", durationOf(100*time.Millisecond, time.Hour), func(b *rawBreaker) *val[time.Duration] { return &b.openFor }),
+	is("failures", whole(1, 1_000_000), func(b *rawBreaker) *val[int64] { return &b.failures }).
+		says("How many in a row.").otherwise("5"),
+	is("open_for", durationOf(100*time.Millisecond, time.Hour), func(b *rawBreaker) *val[time.Duration] { return &b.openFor }).
+		says("For how long requests stop.").otherwise("10s"),
 )
 
 type rawRetry struct {
@@ -92,8 +105,10 @@ type rawRetry struct {
 }
 
 var retryForm = object(
-	is("attempts", whole(1, 10), func(t *rawRetry) *val[int64] { return &t.attempts }),
-	is("on", some(aFailure), func(t *rawRetry) *val[[]val[string]] { return &t.on }),
+	is("attempts", whole(1, 10), func(t *rawRetry) *val[int64] { return &t.attempts }).
+		says("How often a request is sent in all, to another upstream where there is one.").otherwise("2"),
+	is("on", some(aFailure), func(t *rawRetry) *val[[]val[string]] { return &t.on }).
+		says("After which failures. After connect nothing was sent; after the others (reset: the connection broke before an answer) only GET, HEAD, OPTIONS, PUT and DELETE without a body are sent again.").otherwise("[connect]"),
 )
 
 var failures = []string{"connect", "reset", "502", "503", "504"}

@@ -79,13 +79,13 @@ func parsed[V any](kind string, parse func(string) (V, error)) form[V] {
 
 var (
 	anyText = textIs("text", nil)
-	aText   = textIs("text", notEmpty)
+	aText   = textIs("text", notEmpty).like(".")
 	// aNote is for people: numbers and dates need no quotes.
-	aNote = form[string]{shape{kind: "text"}, func(r *reader, n node) (string, bool) {
+	aNote = form[string]{shape{kind: "note"}, func(r *reader, n node) (string, bool) {
 		s, _, ok := r.scalar(n, "a text")
 		return s, ok
 	}}
-	aFile = textIs("file name", notEmpty)
+	aFile = textIs("file name", notEmpty).like(".")
 )
 
 func notEmpty(s string) error {
@@ -128,7 +128,7 @@ var decimal = regexp.MustCompile(`^(0|[1-9][0-9]*)$`)
 // whole is a whole number between least and most, in decimal digits.
 func whole(least, most int64) form[int64] {
 	wanted := fmt.Sprintf("a whole number from %d to %d", least, most)
-	return form[int64]{shape{kind: "whole number"}, func(r *reader, n node) (int64, bool) {
+	return form[int64]{shape{kind: "whole number", least: least, most: most}, func(r *reader, n node) (int64, bool) {
 		s, tag, ok := r.scalar(n, "a whole number")
 		if !ok {
 			return 0, false
@@ -154,7 +154,7 @@ var aDuration = durationOf(1, math.MaxInt64)
 
 // durationOf is a duration from least to most.
 func durationOf(least, most time.Duration) form[time.Duration] {
-	return form[time.Duration]{shape{kind: "duration"}, func(r *reader, n node) (time.Duration, bool) {
+	return form[time.Duration]{shape{kind: "duration", least: int64(least), most: int64(most)}, func(r *reader, n node) (time.Duration, bool) {
 		s, tag, ok := r.scalar(n, "a duration")
 		if !ok {
 			return 0, false
@@ -200,7 +200,7 @@ var sizeText = regexp.MustCompile(`^([1-9][0-9]*)(KiB|MiB|GiB)?$`)
 
 // size is a number of bytes from least to most: a whole number, or one with KiB, MiB or GiB.
 func size(least, most int64) form[int64] {
-	return form[int64]{shape{kind: "size"}, func(r *reader, n node) (int64, bool) {
+	return form[int64]{shape{kind: "size", least: least, most: most}, func(r *reader, n node) (int64, bool) {
 		s, _, ok := r.scalar(n, "a size")
 		if !ok {
 			return 0, false

@@ -80,6 +80,13 @@ type shape struct {
 	words []string // of a word
 	elem  *shape   // of a list or map
 	keys  []keyShape
+
+	least, most int64  // of a number, a size or a duration in nanoseconds
+	pattern     string // of a text; "": any
+	names       string // the pattern of a map's names; "": any
+	alone       bool   // of a list: one member may stand in its place
+	filled      bool   // of a list: it has a member
+	choices     []choice
 }
 
 type keyShape struct {
@@ -87,7 +94,8 @@ type keyShape struct {
 	required bool
 	nullable bool
 	later    bool // not supported by this version
-	shape    shape
+	said
+	shape shape
 }
 
 // key is one key of an object that is read into a T.
@@ -259,6 +267,7 @@ func list[V any](f form[V]) form[[]val[V]] {
 // some is a list with at least one member.
 func some[V any](f form[V]) form[[]val[V]] {
 	inner := list(f)
+	inner.shape.filled = true
 	return form[[]val[V]]{inner.shape, func(r *reader, n node) ([]val[V], bool) {
 		out, ok := inner.read(r, n)
 		if ok && len(n.Content) == 0 {
