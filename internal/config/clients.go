@@ -279,7 +279,7 @@ func (r *reader) checkReach(at node, l RateLimit, client *Client, c *Config) {
 	for _, api := range c.APIs {
 		scopes, granted := client.Grants[api.Name]
 		for _, route := range api.Routes {
-			if granted && l.Burst > 0 && route.Cost > l.Burst && route.metBy(scopes) {
+			if granted && l.Burst > 0 && route.Cost > l.Burst && route.MetBy(scopes) {
 				r.fail(at, "burst %d is below the cost %d of %q of API %s, so that this client's requests would never pass — raise the burst", l.Burst, route.Cost, route.Match, api.Name)
 				return
 			}
@@ -287,8 +287,8 @@ func (r *reader) checkReach(at node, l RateLimit, client *Client, c *Config) {
 	}
 }
 
-// metBy reports whether a token with these scopes may use the route. A public route reads no token.
-func (t *Route) metBy(scopes []string) bool {
+// MetBy reports whether a token with these scopes may use the route. A public route reads no token.
+func (t *Route) MetBy(scopes []string) bool {
 	has := func(s string) bool { return slices.Contains(scopes, s) }
 	all := func(list []string) bool { return !slices.ContainsFunc(list, func(s string) bool { return !has(s) }) }
 	return t.Auth == "token" || t.Auth == "scopes" && all(t.All) && (len(t.Any) == 0 || slices.ContainsFunc(t.Any, all))

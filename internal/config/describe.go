@@ -25,6 +25,14 @@ func (k key[T]) from(path string) key[T] { k.said.from = path; return k }
 // such declares an example, as YAML.
 func (k key[T]) such(sample string) key[T] { k.sample = sample; return k }
 
+// suchAs shows how a key is written, for a message that misses it; "" where there is no example in one line.
+func (k keyShape) suchAs() string {
+	if k.sample == "" {
+		return ""
+	}
+	return " — such as " + k.name + ": " + k.sample
+}
+
 // choice is a group of keys of which at most one may stand in an object, or exactly one.
 type choice struct {
 	keys []string

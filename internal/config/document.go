@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"regexp"
-	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -130,60 +129,4 @@ func (r *reader) clean(d *document, n *yaml.Node, depth int) {
 	for _, child := range n.Content {
 		r.clean(d, child, depth+1)
 	}
-}
-
-var (
-	yamlLine    = regexp.MustCompile(`^(?:yaml: )?(?:line (\d+): )?(.*)`)
-	tabIndent   = regexp.MustCompile(`^ *\t\s*\S`)
-	flowDollar  = regexp.MustCompile(`[\[{,]\s*\$\{|[\[{][^"']*:\s*\$\{`)
-	noSpace     = regexp.MustCompile(`^\s*(?:- )?[A-Za-z_]+:[^\s/]`)
-	missingPair = regexp.MustCompile(`^\s*(?:- )?[A-Za-z_]+\s*$`)
-)
-
-// syntax reports a file that is not YAML. The parser's line may be off by some, so the message says "near" unless a
-// common mistake is found at an exact place.
-func (r *reader) syntax(d *document, err error) {
-	m := yamlLine.FindStringSubmatch(err.Error())
-	line, _ := strconv.Atoi(m[1])
-	line = min(max(line, 1), len(d.lines))
-	for i, l := range d.lines {
-		if tabIndent.MatchString(l) {
-			r.add(d, i+1, 1+strings.IndexByte(l, '\t'), "YAML is indented with spaces, and here is a tab — write two spaces for it")
-			return
-		}
-	}
-	at := line
-	for _, n := range []int{line, line - 1, line + 1} {
-		if n < 1 || n > len(d.lines) {
-			continue
-		}
-		if hint := syntaxHint(d.lines[n-1]); hint != "" {
-			r.add(d, n, firstColumn(d.lines[n-1]), fmt.Sprintf("not valid YAML near line %d: %s — %s", n, m[2], hint))
-			return
-		}
-	}
-	r.add(d, at, firstColumn(d.lines[at-1]), fmt.Sprintf("not valid YAML near line %d: %s", at, m[2]))
-}
-
-func syntaxHint(l string) string {
-	code, _, _ := strings.Cut(l, " #")
-	switch {
-	case flowDollar.MatchString(code):
-		return `inside […] and {…} a variable needs quotes: "${NAME}"`
-	case noSpace.MatchString(code):
-		return "a space belongs after the colon"
-	case strings.Count(code, `"`)%2 == 1, strings.Count(code, `'`)%2 == 1:
-		return "a quote is not closed"
-	case strings.Count(code, "[") != strings.Count(code, "]"):
-		return "a [ is not closed"
-	case strings.Count(code, "{") != strings.Count(code, "}"):
-		return "a { is not closed"
-	case missingPair.MatchString(code):
-		return "a colon is missing after the key"
-	}
-	return ""
-}
-
-func firstColumn(l string) int {
-	return 1 + len(l) - len(strings.TrimLeft(l, " "))
 }

@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"gatehouse/internal/secret"
 )
 
 // Options is what Load takes from its surroundings.
@@ -35,7 +37,7 @@ func newReader(o Options) *reader {
 	if o.Getenv == nil {
 		o.Getenv = os.LookupEnv
 	}
-	return &reader{getenv: o.Getenv, files: watch{sums: make(map[string][32]byte), instead: o.Instead}}
+	return &reader{getenv: o.Getenv, files: watch{sums: make(map[string][32]byte), instead: o.Instead}, elsewhere: elsewhere}
 }
 
 // ClientsFile is the clients file that config.yaml at path names, whether or not it exists. The rest of config.yaml is
@@ -65,6 +67,16 @@ func Addresses(path string, o Options) (admin, issuer string, err error) {
 		issuer = raw.server.v.publicURL.v.issuer
 	}
 	return admin, issuer, nil
+}
+
+// AdminToken is what the admin.token_file holds that config.yaml at path names; empty where it names none, or none that can be
+// read. The rest of the file is not judged, as with Addresses.
+func AdminToken(path string, o Options) secret.Text {
+	r := newReader(o)
+	if _, raw := r.readConfig(path); raw != nil && raw.admin.v != nil {
+		return secret.Hide(r.secretFile(raw.admin.v.tokenFile))
+	}
+	return secret.Text{}
 }
 
 // readConfig returns nil where config.yaml can't be read at all.

@@ -14,6 +14,8 @@ type Problem struct {
 	Pos
 	Message string `json:"message"` // the key's path, what is wrong, what was wanted, and the fix
 	Source  string `json:"-"`       // the line as it stands in the file; empty where there is none to show
+
+	before, after string // the lines around, where they help: in a file that is no YAML the mistake may be there
 }
 
 // Text is the problem for people: `file:line:col: severity: message`, then the source line with a caret under the
@@ -27,7 +29,16 @@ func (p Problem) Text(severity string) string {
 		return out
 	}
 	line, caret := clip(p.Source, p.Col)
-	return out + fmt.Sprintf("%6d | %s\n       | %s^\n", p.Line, line, strings.Repeat(" ", caret))
+	return out + beside(p.Line-1, p.before) + fmt.Sprintf("%6d | %s\n       | %s^\n", p.Line, line, strings.Repeat(" ", caret)) + beside(p.Line+1, p.after)
+}
+
+// beside is a line before or behind the one that is meant; "" where it is not shown.
+func beside(n int, source string) string {
+	if source == "" {
+		return ""
+	}
+	line, _ := clip(source, 1)
+	return fmt.Sprintf("%6d | %s\n", n, line)
 }
 
 // clip returns what to show of a source line, and how many characters stand before column col in it. A long line shows

@@ -14,6 +14,8 @@ type reader struct {
 	problems findings
 	warnings findings
 	files    watch
+	// elsewhere says where a key belongs that is unknown in its place; "" where it is known nowhere. Nil: nothing is said.
+	elsewhere func(name, at string) string
 }
 
 // finding is a problem whose source line is looked up at the end, once it is known which lines hold secrets.
@@ -21,13 +23,14 @@ type finding struct {
 	doc       *document
 	line, col int
 	message   string
+	around    bool // the lines before and behind are shown, too
 }
 
 type findings []finding
 
 func (f *findings) add(d *document, line, col int, message string) {
 	if len(*f) < maxProblems {
-		*f = append(*f, finding{d, line, col, message})
+		*f = append(*f, finding{d, line, col, message, false})
 	}
 }
 
@@ -38,7 +41,11 @@ var aSecret = regexp.MustCompile(`gatecs_\w+`)
 func (f findings) sorted() []Problem {
 	var out []Problem
 	for _, p := range f {
-		out = append(out, Problem{Pos: Pos{p.doc.name, p.line, p.col}, Message: aSecret.ReplaceAllString(p.message, "gatecs_…"), Source: p.doc.line(p.line)})
+		problem := Problem{Pos: Pos{p.doc.name, p.line, p.col}, Message: aSecret.ReplaceAllString(p.message, "gatecs_…"), Source: p.doc.line(p.line)}
+		if p.around {
+			problem.before, problem.after = p.doc.line(p.line-1), p.doc.line(p.line+1)
+		}
+		out = append(out, problem)
 	}
 	sortProblems(out)
 	return out

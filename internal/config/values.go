@@ -117,11 +117,19 @@ func word(words []string, unbuilt ...string) form[string] {
 var aBool = form[bool]{shape{kind: "true or false"}, func(r *reader, n node) (bool, bool) {
 	s, tag, ok := r.scalar(n, "true or false")
 	if ok && (tag != "!!bool" || s != "true" && s != "false") {
-		r.wrong(n, "true or false", "")
+		fix := ""
+		if s == n.Value { // what the environment holds is not told
+			fix = boolMeant[strings.ToLower(s)]
+		}
+		r.wrong(n, "true or false", fix)
 		ok = false
 	}
 	return s == "true", ok
 }}
+
+// boolMeant is what to write for what others take for true and false.
+var boolMeant = map[string]string{"yes": "write true", "on": "write true", "1": "write true", "true": "write true",
+	"no": "write false", "off": "write false", "0": "write false", "false": "write false"}
 
 var decimal = regexp.MustCompile(`^(0|[1-9][0-9]*)$`)
 

@@ -160,7 +160,7 @@ func object[T any](keys ...key[T]) form[*T] {
 		}
 		for _, k := range keys {
 			if k.required && !seen[k.name] {
-				r.fail(n, "missing required key %q", k.name)
+				r.fail(n, "missing required key %q%s", k.name, k.suchAs())
 			}
 		}
 		return t, true
@@ -173,7 +173,7 @@ func readKey[T any](r *reader, parent node, table map[string]key[T], name, value
 	name.path = parent.path
 	switch {
 	case !known:
-		meant := didYouMean(name.Value, maps.Keys(table))
+		meant := r.keyMeant(name.Value, parent.path, maps.Keys(table))
 		if strings.Contains(meant, `"password"`) {
 			value.hide()
 		}
