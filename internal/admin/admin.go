@@ -10,7 +10,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"crypto/subtle"
-	"encoding/json"
 	"net"
 	"net/http"
 	"net/http/pprof"
@@ -33,11 +32,13 @@ type Access struct {
 type Options struct {
 	Access func() Access
 	Ready  func() (ok bool, why string)
-	Reload func() (summary string, problems []adminapi.Problem)
-	Status func() adminapi.Status
-	Keys   func() []adminapi.Key
-	Rotate func(context.Context, adminapi.RotateRequest) ([]adminapi.Rotation, error)
-	Revoke func(context.Context, adminapi.RevokeRequest) (adminapi.Revoked, error)
+	Reload func() adminapi.Reloaded
+	// Clients are those of the configuration in force, with the day of each one's last token.
+	Clients func(context.Context) (adminapi.Clients, error)
+	Status  func() adminapi.Status
+	Keys    func() []adminapi.Key
+	Rotate  func(context.Context, adminapi.RotateRequest) ([]adminapi.Rotation, error)
+	Revoke  func(context.Context, adminapi.RevokeRequest) (adminapi.Revoked, error)
 	// Denials are at most n refusals, the newest first, without their traces; Denial is one by the id of its request.
 	Denials func(n int) []adminapi.Denial
 	Denial  func(id string) (adminapi.Denial, bool)
@@ -63,6 +64,7 @@ func New(o Options) http.Handler {
 	guarded.HandleFunc("POST /api/v1/reload", o.reload)
 	guarded.HandleFunc("GET /api/v1/status", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, http.StatusOK, o.Status()) })
 	guarded.HandleFunc("GET /api/v1/keys", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, http.StatusOK, o.Keys()) })
+	guarded.HandleFunc("GET /api/v1/clients", view(o.Clients))
 	guarded.HandleFunc("POST /api/v1/keys/rotate", answer(o.Rotate))
 	guarded.HandleFunc("POST /api/v1/revocations", answer(o.Revoke))
 	guarded.HandleFunc("GET /api/v1/denials", o.denials)
@@ -79,14 +81,12 @@ func New(o Options) http.Handler {
 }
 
 func (o Options) reload(w http.ResponseWriter, _ *http.Request) {
-	summary, problems := o.Reload()
-	w.Header().Set("Content-Type", "application/json")
-	if len(problems) > 0 {
-		w.WriteHeader(http.StatusUnprocessableEntity)
-		json.NewEncoder(w).Encode(map[string]any{"errors": problems})
-		return
+	done := o.Reload()
+	status := http.StatusOK
+	if len(done.Errors) > 0 {
+		status = http.StatusUnprocessableEntity
 	}
-	json.NewEncoder(w).Encode(map[string]string{"result": summary})
+	writeJSON(w, status, done)
 }
 
 // guard lets through what an operator sent, and neither a stranger nor a page in the operator's browser.

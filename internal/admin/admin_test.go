@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"context"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -18,11 +19,17 @@ func TestAdmin(t *testing.T) {
 		Access: func() Access { return access },
 		Ready:  func() (bool, string) { return ready, "draining" },
 		Status: func() adminapi.Status { return adminapi.Status{Node: "web-1:8080"} },
-		Reload: func() (string, []adminapi.Problem) {
+		Reload: func() adminapi.Reloaded {
 			if broken {
-				return "", []adminapi.Problem{{File: "config.yaml", Line: 3, Col: 5, Message: "unknown key"}}
+				return adminapi.Reloaded{Errors: []adminapi.Problem{{File: "config.yaml", Line: 3, Col: 5, Message: "unknown key"}}}
 			}
-			return "reloaded", nil
+			return adminapi.Reloaded{Result: "reloaded"}
+		},
+		Clients: func(context.Context) (adminapi.Clients, error) {
+			if broken {
+				return adminapi.Clients{}, &Error{503, "redis is away"}
+			}
+			return adminapi.Clients{Since: "2026-11-01", Clients: []adminapi.Client{{ID: "a", LastTokenDay: "2026-11-24"}}}, nil
 		},
 		Metrics: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "gatehouse_up 1\n") }),
 	}))
@@ -63,6 +70,8 @@ func TestAdmin(t *testing.T) {
 		{"reload by localhost", "POST", "/api/v1/reload", "localhost:8081", []string{"Authorization", good}, 200, ""},
 		{"status", "GET", "/api/v1/status", "", []string{"Authorization", good}, 200, `"node":"web-1:8080"`},
 		{"status needs the token", "GET", "/api/v1/status", "", nil, 401, "token_file"},
+		{"clients", "GET", "/api/v1/clients", "", []string{"Authorization", good}, 200, `{"since":"2026-11-01","clients":[{"id":"a","disabled":false,"last_token_day":"2026-11-24"}]}`},
+		{"clients need the token", "GET", "/api/v1/clients", "", nil, 401, "token_file"},
 		{"no token", "POST", "/api/v1/reload", "", nil, 401, "token_file"},
 		{"wrong token", "POST", "/api/v1/reload", "", []string{"Authorization", "Bearer s3cret-toke"}, 401, ""},
 		{"two tokens", "POST", "/api/v1/reload", "", []string{"Authorization", good, "Authorization", good}, 401, ""},
@@ -88,6 +97,9 @@ func TestAdmin(t *testing.T) {
 	ready, broken = false, true
 	if got, body := do("GET", "/-/ready", ""); got != 503 || !strings.Contains(body, "draining") {
 		t.Errorf("not ready: %d %q", got, body)
+	}
+	if got, body := do("GET", "/api/v1/clients", "", "Authorization", good); got != 503 || !strings.Contains(body, "redis is away") {
+		t.Errorf("clients while their days are not known: %d %s", got, body)
 	}
 	if got, body := do("POST", "/api/v1/reload", "", "Authorization", good); got != 422 || !strings.Contains(body, `{"errors":[{"file":"config.yaml","line":3,"col":5,"message":"unknown key"}]}`) {
 		t.Errorf("refused reload: %d %q", got, body)

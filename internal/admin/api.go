@@ -41,6 +41,18 @@ func answer[In, Out any](serve func(context.Context, In) (Out, error)) http.Hand
 	}
 }
 
+// view serves an endpoint that only shows an Out.
+func view[Out any](serve func(context.Context) (Out, error)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		out, err := serve(r.Context())
+		if err != nil {
+			writeError(w, err)
+			return
+		}
+		writeJSON(w, http.StatusOK, out)
+	}
+}
+
 // decode reads one document. No body at all is an empty one. What was sent is not repeated: it may hold a token.
 func decode(body io.Reader, into any) error {
 	dec := json.NewDecoder(body)

@@ -88,12 +88,38 @@ func (c *Client) Post(ctx context.Context, path string, in, out any) error {
 	return c.do(ctx, http.MethodPost, path, body, out)
 }
 
+// Reload has the gatehouse read its configuration anew. A configuration that was refused is no error here: the answer then
+// says what is wrong with it.
+func (c *Client) Reload(ctx context.Context) (adminapi.Reloaded, error) {
+	var out adminapi.Reloaded
+	status, answer, err := c.send(ctx, http.MethodPost, "/api/v1/reload", nil)
+	if err != nil {
+		return out, err
+	}
+	if status == http.StatusUnprocessableEntity && json.Unmarshal(answer, &out) == nil && len(out.Errors) > 0 {
+		return out, nil
+	}
+	return out, c.read(status, answer, &out)
+}
+
 func (c *Client) do(ctx context.Context, method, path string, body []byte, out any) error {
-	ctx, cancel := context.WithTimeout(ctx, callLimit)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, method, "http://localhost"+path, bytes.NewReader(body))
+	status, answer, err := c.send(ctx, method, path, body)
 	if err != nil {
 		return err
+	}
+	return c.read(status, answer, out)
+}
+
+// send returns the answer, whatever its status.
+func (c *Client) send(ctx context.Context, method, path string, body []byte) (status int, answer []byte, err error) {
+	if _, ends := ctx.Deadline(); !ends {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, callLimit)
+		defer cancel()
+	}
+	req, err := http.NewRequestWithContext(ctx, method, "http://localhost"+path, bytes.NewReader(body))
+	if err != nil {
+		return 0, nil, err
 	}
 	if body != nil {
 		req.Header.Set("Content-Type", "application/json")
@@ -103,15 +129,19 @@ func (c *Client) do(ctx context.Context, method, path string, body []byte, out a
 	}
 	res, err := c.http.Do(req)
 	if err != nil {
-		return fmt.Errorf("%w at %s: %w", ErrUnreachable, c.shown(), unwrapURL(err))
+		return 0, nil, fmt.Errorf("%w at %s: %w", ErrUnreachable, c.shown(), unwrapURL(err))
 	}
 	defer res.Body.Close()
-	answer, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer))
+	answer, err = io.ReadAll(io.LimitReader(res.Body, maxAnswer))
 	if err != nil {
-		return fmt.Errorf("%w at %s: %w", ErrUnreachable, c.shown(), err)
+		return 0, nil, fmt.Errorf("%w at %s: %w", ErrUnreachable, c.shown(), err)
 	}
-	if res.StatusCode != http.StatusOK {
-		return refused(res.StatusCode, answer)
+	return res.StatusCode, answer, nil
+}
+
+func (c *Client) read(status int, answer []byte, out any) error {
+	if status != http.StatusOK {
+		return refused(status, answer)
 	}
 	if err := json.Unmarshal(answer, out); err != nil {
 		return fmt.Errorf("%s answered with something else than a gatehouse does: is it the address of admin.listen?", c.address)

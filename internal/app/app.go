@@ -18,6 +18,7 @@ import (
 	"gatehouse/internal/config"
 	"gatehouse/internal/exchange"
 	"gatehouse/internal/keyring"
+	"gatehouse/internal/lastuse"
 	"gatehouse/internal/logs"
 	"gatehouse/internal/metrics"
 	"gatehouse/internal/ratelimit"
@@ -64,6 +65,7 @@ type App struct {
 	limiter     *ratelimit.Limiter
 	auth        *authentication
 	ring        *keyring.Ring // generated keys; nil with key_dir
+	lastUse     *lastuse.Store
 
 	current  atomic.Pointer[snapshot]
 	read     atomic.Pointer[reading] // the last that was read of the files, also where it was refused
@@ -128,6 +130,9 @@ func (a *App) Run(ctx context.Context) error {
 	sweeping, stopSweep := context.WithCancel(context.Background()) // to the end of the drain
 	defer stopSweep()
 	go a.sweep(sweeping)
+	noted := make(chan struct{})
+	go func() { defer close(noted); a.lastUse.Run(sweeping) }()
+	defer func() { stopSweep(); <-noted }() // before the database closes
 	failed := make(chan error, 2)
 	go func() { failed <- a.publicServer.Serve(a.secured()) }()
 	go func() { failed <- a.adminHTTP.Serve(a.admin) }()

@@ -13,6 +13,7 @@ import (
 	"gatehouse/internal/config"
 	"gatehouse/internal/exchange"
 	"gatehouse/internal/keyring"
+	"gatehouse/internal/lastuse"
 	"gatehouse/internal/ratelimit"
 	"gatehouse/internal/revoke"
 	"gatehouse/internal/statedb"
@@ -69,6 +70,9 @@ func (a *App) openState(ctx context.Context, cfg *config.Config) (err error) {
 		return err
 	}
 	a.limiter = ratelimit.New(ratelimit.Options{Redis: a.redis, Nodes: a.revocations.Nodes})
+	if a.lastUse, err = lastuse.Open(lastuse.Options{DB: a.db, Redis: a.redis, Log: a.log}); err != nil {
+		return err
+	}
 	a.auth, err = a.openAuthentication(a.redis, a.revocations.Now)
 	return err
 }
@@ -122,7 +126,7 @@ func (a *App) build(ctx context.Context, cfg *config.Config, prev *snapshot) (_ 
 	o := proxy.Options{
 		Routes: routes, Documents: documents, Own: endpoint.Endpoints(), PublicURL: cfg.Server.PublicURL,
 		Verifier: verifier, Revocations: revocations{a.revocations}, Clients: clientStates{registry}, Limiter: a.limiter, ClientLimits: clientLimits(cfg),
-		Sinks:          append([]exchange.Sink{a.metrics, exchange.AccessLog{Log: a.log}, a.quotas, a.audit, &a.limited, &a.denials}, a.opts.Sinks...),
+		Sinks:          append([]exchange.Sink{a.metrics, exchange.AccessLog{Log: a.log}, a.quotas, a.audit, a.lastUse, &a.limited, &a.denials}, a.opts.Sinks...),
 		TrustedProxies: cfg.Server.TrustedProxies, IdleTimeout: cfg.Server.IdleTimeout, Draining: a.ending.Load, Log: a.log, Now: time.Now,
 	}
 	if prev != nil {

@@ -249,7 +249,7 @@ func (l *leaky) reloads() {
 	}
 	l.writeClients()
 	l.heard("a reload", l.ask("POST", admin+"/api/v1/reload", "", "Authorization", "Bearer "+inline))
-	for _, path := range []string{"/-/ready", "/-/healthy", "/api/v1/nothing"} {
+	for _, path := range []string{"/-/ready", "/-/healthy", "/api/v1/clients", "/api/v1/nothing"} {
 		l.heard(path, l.ask("GET", admin+path+"?token="+inline, "", "Authorization", "Bearer "+inline, "Cookie", inline))
 	}
 }

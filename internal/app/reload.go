@@ -3,11 +3,8 @@ package app
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net/http"
-	"reflect"
-	"slices"
 	"strings"
 	"time"
 
@@ -144,9 +141,10 @@ func (a *App) adminServer(cfg *config.Config) *http.Server {
 			Explain: a.explain,
 			Metrics: a.metrics.Handler(),
 			Pprof:   cfg.Admin.Pprof,
-			Reload: func() (string, []adminapi.Problem) {
+			Clients: a.listClients,
+			Reload: func() adminapi.Reloaded {
 				summary, err := a.Reload("api")
-				return summary, problems(err)
+				return adminapi.Reloaded{Result: summary, Errors: problems(err), Loaded: a.current.Load().loaded}
 			},
 		}),
 		ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 30 * time.Second, IdleTimeout: time.Minute,
@@ -189,86 +187,6 @@ func methods(method string) []string {
 		return []string{"GET", "HEAD"}
 	}
 	return []string{exchange.MethodLabel(method)}
-}
-
-// named is how many of the clients that changed are named: the trail should say whose secrets and grants they were.
-const named = 10
-
-// diff says what changed between two configurations, in the manner of "+2 routes ~1 client (billing-worker)".
-func diff(old, new *config.Config) string {
-	parts := changes("route", routesByName(old), routesByName(new), 0)
-	parts = append(parts, changes("client", clientsByID(old), clientsByID(new), named)...)
-	if len(parts) > 0 {
-		return strings.Join(parts, " ")
-	}
-	if old.Hash == new.Hash {
-		return "nothing changed"
-	}
-	return "settings changed"
-}
-
-// changes counts what came, went and differs, and names the first of them.
-func changes(what string, was, is map[string]any, names int) (parts []string) {
-	changed := map[string][]string{}
-	for name, v := range is {
-		if w, ok := was[name]; !ok {
-			changed["+"] = append(changed["+"], name)
-		} else if !reflect.DeepEqual(v, w) {
-			changed["~"] = append(changed["~"], name)
-		}
-	}
-	for name := range was {
-		if _, ok := is[name]; !ok {
-			changed["-"] = append(changed["-"], name)
-		}
-	}
-	for _, sign := range []string{"+", "-", "~"} {
-		list := changed[sign]
-		if len(list) == 0 {
-			continue
-		}
-		part := fmt.Sprintf("%s%d %s", sign, len(list), plural(what, len(list)))
-		if names > 0 {
-			slices.Sort(list)
-			part += " (" + strings.Join(list[:min(len(list), names)], ", ")
-			if len(list) > names {
-				part += ", …"
-			}
-			part += ")"
-		}
-		parts = append(parts, part)
-	}
-	return parts
-}
-
-// routesByName strips positions, so that a route that only moved down its file does not count as changed.
-func routesByName(cfg *config.Config) map[string]any {
-	out := map[string]any{}
-	for _, api := range cfg.APIs {
-		for _, r := range api.Routes {
-			r.Pos = config.Pos{}
-			a := api
-			a.Pos, a.Routes = config.Pos{}, nil
-			out[api.Name+" "+r.Match] = [2]any{a, r}
-		}
-	}
-	return out
-}
-
-func clientsByID(cfg *config.Config) map[string]any {
-	out := map[string]any{}
-	for _, c := range cfg.Clients {
-		c.Pos = config.Pos{}
-		out[c.ID] = c
-	}
-	return out
-}
-
-func plural(noun string, n int) string {
-	if n == 1 {
-		return noun
-	}
-	return noun + "s"
 }
 
 // Facts are what a node says of itself when it is ready, as the attributes of a log line.

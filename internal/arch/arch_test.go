@@ -23,7 +23,7 @@ var table = map[string][]string{
 
 	"internal/app": {"authz", "proxy", "tokenep", "internal/admin", "internal/adminapi", "internal/audit", "internal/config", "internal/exchange", "internal/keyring", "internal/logs",
 		"internal/metrics", "internal/ratelimit", "internal/redisx", "internal/revoke", "internal/statedb", "internal/suggest", "internal/token", "internal/trace",
-		"internal/hashpool", "internal/jwks", "internal/lockout", "internal/replay"},
+		"internal/hashpool", "internal/jwks", "internal/lastuse", "internal/lockout", "internal/replay"},
 
 	"proxy":   {"authz", "internal/exchange", "internal/ratelimit", "internal/suggest", "internal/token", "internal/trace"},
 	"tokenep": {"authz", "internal/exchange", "internal/ratelimit", "internal/revoke", "internal/secret", "internal/token", "internal/trace"},
@@ -46,6 +46,7 @@ var table = map[string][]string{
 	"internal/keyring":         {"internal/redisx", "internal/secret", "internal/token"},
 	"internal/hashpool":        {},
 	"internal/jwks":            {"internal/token"},
+	"internal/lastuse":         {"internal/exchange", "internal/redisx"},
 	"internal/lint":            {"internal/config"},
 	"internal/lockout":         {"internal/ratelimit"},
 	"internal/logs":            {},
@@ -68,7 +69,7 @@ var table = map[string][]string{
 var homes = map[string][]string{
 	"github.com/lestrrat-go/jwx/v2":       {"internal/token"},
 	"github.com/redis/go-redis/v9":        {"internal/redisx", "internal/ratelimit", "internal/revoke", "internal/redistest"},
-	"go.etcd.io/bbolt":                    {"internal/statedb", "internal/keyring", "internal/replay", "internal/revoke", "internal/app"},
+	"go.etcd.io/bbolt":                    {"internal/statedb", "internal/keyring", "internal/lastuse", "internal/replay", "internal/revoke", "internal/app"},
 	"gopkg.in/yaml.v3":                    {"internal/config", "internal/clientsfile", "internal/configfile", "cmd/gatehouse"},
 	"github.com/prometheus/client_golang": {"internal/metrics", "internal/app"},
 	"github.com/spf13/cobra":              {"cmd/gatehouse"},
