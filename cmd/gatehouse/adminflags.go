@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -21,13 +22,17 @@ type adminFlags struct {
 }
 
 func (f *adminFlags) register(cmd *cobra.Command) {
+	f.registerAddress(cmd)
+	outputFlag(cmd, &f.output)
+	if f.yaml {
+		cmd.Flags().Lookup("output").Usage = "table, json or yaml"
+	}
+}
+
+func (f *adminFlags) registerAddress(cmd *cobra.Command) {
 	fl := cmd.Flags()
 	fl.StringVar(&f.address, "admin", "", "address of the admin listener, host:port or unix:/path (GATEHOUSE_ADMIN; else admin.listen of the configuration)")
 	fl.StringVar(&f.tokenFile, "admin-token-file", "", "file that holds the admin token (else GATEHOUSE_ADMIN_TOKEN, the token itself; else admin.token_file of the configuration)")
-	outputFlag(cmd, &f.output)
-	if f.yaml {
-		fl.Lookup("output").Usage = "table, json or yaml"
-	}
 }
 
 // client finds the listener and its token: by flag, else by environment, else as the configuration says.
@@ -37,6 +42,14 @@ func (f *adminFlags) client(cmd *cobra.Command) (*adminclient.Client, error) {
 			return nil, err
 		}
 	}
+	if noConfig(cmd) {
+		return f.clientOf("")
+	}
+	return f.clientOf(configPath(cmd))
+}
+
+// clientOf is client by the configuration at path; "" is none, as where dev runs on its own.
+func (f *adminFlags) clientOf(path string) (*adminclient.Client, error) {
 	address, token := f.address, secret.Hide(os.Getenv("GATEHOUSE_ADMIN_TOKEN"))
 	if address == "" {
 		address = os.Getenv("GATEHOUSE_ADMIN")
@@ -51,16 +64,16 @@ func (f *adminFlags) client(cmd *cobra.Command) (*adminclient.Client, error) {
 	if address != "" && !token.Empty() {
 		return adminclient.New(address, token), nil
 	}
-	if address == "" && noConfig(cmd) { // as it is where dev runs on its own
-		return adminclient.New(config.DefaultAdminListen, token), nil
+	if path == "" {
+		return adminclient.New(cmp.Or(address, config.DefaultAdminListen), token), nil
 	}
-	cfg, err := loader(configPath(cmd))()
-	if err == nil && token.Empty() {
-		token = cfg.Admin.Token
+	// The file may be broken while the process that loaded it serves on.
+	if token.Empty() {
+		token = config.AdminToken(path, config.Options{})
 	}
 	if address == "" {
-		// The file may be broken while the process that loaded it serves on.
-		if address, _, err = config.Addresses(configPath(cmd), config.Options{}); err != nil {
+		var err error
+		if address, _, err = config.Addresses(path, config.Options{}); err != nil {
 			return nil, err
 		}
 	}

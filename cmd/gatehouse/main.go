@@ -79,13 +79,13 @@ func newRoot() *cobra.Command {
 	}
 	root.Version = versionLine()
 	root.SetVersionTemplate("{{.Version}}\n")
-	root.CompletionOptions.HiddenDefaultCmd = true
 	root.SetFlagErrorFunc(usage)
 	root.PersistentFlags().StringP("config", "c", "", "configuration file (GATEHOUSE_CONFIG; else ./config.yaml, else /etc/gatehouse/config.yaml)")
-	root.AddCommand(newDev(), newInit(), newImport(), newRun(), newCheck(),
-		newExplain(), newRoutes(), newCan(), newWhoCan(), newDiff(),
+	root.AddCommand(newDev(), newInit(), newImport(), newRun(), newReload(),
+		newCheck(), newConfig(), newExplain(), newRoutes(), newCan(), newWhoCan(), newDiff(),
 		newClient(), newToken(), newRevoke(), newKeys(),
 		newStatus(), newAudit(), newHealthcheck(), newVersion(), newDemoAPI())
+	complete(root)
 	asUsage(root)
 	return root
 }
