@@ -115,17 +115,12 @@ func TestHostileTraces(t *testing.T) {
 		"GET /a/1 HTTP/1.1\r\nHost: " + long + "\r\n\r\n", "GET /a/1?secret=c4n4ry HTTP/1.1\r\nHost: gate.example\r\nAuthorization: Bearer c4n4ry\r\n\r\n",
 		"GET /a/1 HTTP/1.1\r\nHost: user:c4n4ry@gate.example\r\n\r\n", strings.ToUpper(long) + " /a/1 HTTP/1.1\r\nHost: gate.example\r\n\r\n",
 	}
-	seen := 0
 	for _, text := range texts {
-		before := len(w.sink.all())
 		w.raw(text, "GET")
-		for _, rec := range w.sink.all()[before:] {
-			seen++
-			checkHostile(t, rec.Case.Trace())
-		}
 	}
-	if seen < 5 {
-		t.Errorf("only %d reached the gateway", seen)
+	w.sink.nth(5) // net/http answers the others itself; a record ends after its response
+	for _, rec := range w.sink.all() {
+		checkHostile(t, rec.Case.Trace())
 	}
 	client := "\x1b]0;evil\a\u202e<script>" + long
 	raw := w.token("", func(i *token.Issue) { i.Client = client })
