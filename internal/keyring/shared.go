@@ -64,7 +64,7 @@ func slotField(alg token.Algorithm, slot int64) string {
 func (s *shared) read(ctx context.Context) (map[string]string, error) {
 	ctx, cancel := context.WithTimeout(ctx, callLimit)
 	defer cancel()
-	list, err := s.redis.Run(ctx, readScript, []string{s.key}).StringSlice()
+	list, err := s.redis.RunCalm(ctx, readScript, []string{s.key}).StringSlice()
 	if err != nil {
 		return nil, err
 	}
@@ -115,7 +115,7 @@ func (s *shared) propose(ctx context.Context, e entry, dead []entry) (won bool, 
 	}
 	ctx, cancel := context.WithTimeout(ctx, callLimit)
 	defer cancel()
-	n, err := s.redis.Run(ctx, proposeScript, []string{s.key}, args...).Int64()
+	n, err := s.redis.RunCalm(ctx, proposeScript, []string{s.key}, args...).Int64()
 	return n == 1, err
 }
 
@@ -138,7 +138,7 @@ func (s *shared) offer(ctx context.Context, was map[string]string, give, drop []
 	}
 	ctx, cancel := context.WithTimeout(ctx, callLimit)
 	defer cancel()
-	if err := s.redis.Run(ctx, offerScript, []string{s.key}, args...).Err(); err != nil {
+	if err := s.redis.RunCalm(ctx, offerScript, []string{s.key}, args...).Err(); err != nil {
 		return fmt.Errorf("signing keys offered to redis: %w", err)
 	}
 	return nil

@@ -169,7 +169,7 @@ func (k *cluster) ask(ctx context.Context, s *server) (*topology, error) {
 	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
 	defer cancel()
 	cmd := redis.NewClusterSlotsCmd(ctx, "cluster", "slots") // which every version knows
-	_ = s.cmd.Process(ctx, cmd)
+	_ = s.calm.Process(ctx, cmd)
 	parts, err := cmd.Result()
 	if redis.HasErrorPrefix(err, "This instance has cluster support disabled") {
 		return nil, errors.New("it is no part of a cluster: write state.redis.mode: standalone")

@@ -28,16 +28,9 @@ type stays struct{}
 // follower is the hook that takes a command to the server that another one named. Scripts are left to Run, which gives them
 // to servers that lack them.
 type follower struct {
-	c      *Client
-	from   *server
-	stream bool
-}
-
-func (f follower) of(s *server) *redis.Client {
-	if f.stream {
-		return s.stream
-	}
-	return s.cmd
+	c    *Client
+	from *server
+	of   func(*server) *redis.Client // another server's client of the same kind
 }
 
 // DialHook implements redis.Hook.

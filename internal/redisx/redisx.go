@@ -10,10 +10,11 @@
 //
 // # The breaker
 //
-// It guards Run, which is what requests wait for. Each master has its own, so that one that is away costs nothing but its
-// part of the keys. Five failures in a row, or half of a second's calls, open it; an open breaker costs a caller one atomic
-// load. Only the heartbeat, a small write that the Client sends to each master by itself, closes it again. Errors of a key
-// or a script are the program's own and never count.
+// It guards Run and what is batched, which is what requests wait for. What no request waits for (RunCalm, Cmd, Stream) passes it
+// by: a server that is too slow for a request may be fast enough to hear of revocations. Each master has its own, so that one
+// that is away costs nothing but its part of the keys. Five failures in a row, or half of a second's calls, open it; an open
+// breaker costs a caller one atomic load. Only the heartbeat, a small write that the Client sends to each master by itself, and
+// that has no more time than a request's call, closes it again. Errors of a key or a script are the program's own and never count.
 package redisx
 
 import (
@@ -145,9 +146,10 @@ func (c *Client) Budget() time.Duration { return c.o.Budget }
 // else there is one master, "". It asks nobody and takes no lock.
 func (c *Client) Shard(key string) string { return c.top.Load().owner(key).name }
 
-// Cmd is the client for commands on a key. They are counted by class of error but do not pass the breaker. Each ends at its
-// context's deadline, and a read or write after 50 ms in any case. Where the key's slot has moved, or is moving, they follow.
-func (c *Client) Cmd(key string) *redis.Client { return c.top.Load().owner(key).cmd }
+// Cmd is the client for commands on a key that no request waits for. They are counted by class of error but do not pass the
+// breaker. Each ends at its context's deadline, and a read or write after a second in any case. Where the key's slot has moved,
+// or is moving, they follow.
+func (c *Client) Cmd(key string) *redis.Client { return c.top.Load().owner(key).calm }
 
 // Stream is the client for blocking reads of a key (XREAD BLOCK). Give each a context with a deadline a little over its
 // block time: a context that is cancelled does not interrupt a read.

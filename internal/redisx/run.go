@@ -34,6 +34,15 @@ func (c *Client) Run(ctx context.Context, s *Script, keys []string, args ...any)
 	return c.RunAll(ctx, s, []Call{{keys, args}})[0]
 }
 
+// RunCalm is Run for what no request waits for: give ctx a deadline, which ends the call, and a read or write ends after a second
+// in any case. The breaker is neither asked nor told. It opens where requests can't wait, on a machine that is busy too, and
+// nobody's revocations are to be late for that; and that an answer came in half a second is no reason to have requests wait again.
+func (c *Client) RunCalm(ctx context.Context, s *Script, keys []string, args ...any) *redis.Cmd {
+	call := Call{keys, args}
+	on := c.reached(ctx).owner(call.shardKey())
+	return c.runOn(ctx, leg{to: on, calm: true}, s, []Call{call})[0]
+}
+
 // RunAll is Run for several calls in one round trip to each master that is concerned. Each has its own result, in the order
 // of the calls; to a master's breaker they are one. It returns when all have answered, so that a slow master holds up the
 // results of the others, though not their calls: who can't have that sends one batch for each Shard.
@@ -43,11 +52,11 @@ func (c *Client) RunAll(ctx context.Context, s *Script, calls []Call) []*redis.C
 	}
 	top := c.reached(ctx)
 	if top.one != nil || len(calls) == 1 {
-		return c.runOn(ctx, top.owner(calls[0].shardKey()), s, calls)
+		return c.runOn(ctx, leg{to: top.owner(calls[0].shardKey())}, s, calls)
 	}
 	parts := split(top, calls)
 	if len(parts) == 1 {
-		return c.runOn(ctx, parts[0].to, s, calls)
+		return c.runOn(ctx, leg{to: parts[0].to}, s, calls)
 	}
 	results := make([]*redis.Cmd, len(calls))
 	var done sync.WaitGroup
@@ -57,7 +66,7 @@ func (c *Client) RunAll(ctx context.Context, s *Script, calls []Call) []*redis.C
 			for i, at := range p.at {
 				some[i] = calls[at]
 			}
-			for i, r := range c.runOn(ctx, p.to, s, some) {
+			for i, r := range c.runOn(ctx, leg{to: p.to}, s, some) {
 				results[p.at[i]] = r
 			}
 		})
@@ -81,6 +90,7 @@ func (c *Client) reached(ctx context.Context) *topology {
 // leg is calls that go to one server in one round trip.
 type leg struct {
 	to     *server
+	calm   bool  // no request waits: past the breaker, and with more time
 	asking bool  // the slot is on its way to the server, which has it for who asks so
 	load   bool  // the server is given the script first
 	at     []int // positions of the calls
@@ -108,24 +118,35 @@ func join(legs []leg, l leg, at int) []leg {
 	return append(legs, l)
 }
 
-// runOn runs calls for the keys of one master.
-func (c *Client) runOn(ctx context.Context, on *server, s *Script, calls []Call) []*redis.Cmd {
+// shut reports whether the breaker keeps the leg from being sent.
+func (l *leg) shut() bool { return !l.calm && l.to.breaker.isOpen() }
+
+// client is what the leg is sent by.
+func (l *leg) client() *redis.Client {
+	if l.calm {
+		return l.to.calm
+	}
+	return l.to.cmd
+}
+
+// runOn runs calls for the keys of one master: that of the first leg, which has no positions yet.
+func (c *Client) runOn(ctx context.Context, first leg, s *Script, calls []Call) []*redis.Cmd {
 	switch {
-	case c.cluster != nil && on == c.cluster.nowhere:
+	case c.cluster != nil && first.to == c.cluster.nowhere:
 		return refuse(ctx, len(calls), c.cluster.why())
-	case on.breaker.isOpen():
+	case first.shut():
 		return refuse(ctx, len(calls), ErrOpen)
 	}
-	all := make([]int, len(calls))
-	for i := range all {
-		all[i] = i
+	first.at = make([]int, len(calls))
+	for i := range first.at {
+		first.at[i] = i
 	}
 	results := make([]*redis.Cmd, len(calls))
-	legs := []leg{{to: on, at: all}}
+	legs := []leg{first}
 	for range maxLegs {
 		var next []leg
 		for _, l := range legs {
-			if l.to.breaker.isOpen() { // since a moment, or of a server that another one named
+			if l.shut() { // since a moment, or of a server that another one named
 				l.fail(ctx, results, ErrOpen)
 				continue
 			}
@@ -150,18 +171,19 @@ func refuse(ctx context.Context, n int, err error) []*redis.Cmd {
 
 // send sends the calls of the leg and fills in their results.
 func (l *leg) send(ctx context.Context, s *Script, calls []Call, results []*redis.Cmd) {
+	client := l.client()
 	if l.load {
-		if err := l.to.cmd.ScriptLoad(ctx, s.source).Err(); err != nil {
+		if err := client.ScriptLoad(ctx, s.source).Err(); err != nil {
 			l.fail(ctx, results, err)
 			return
 		}
 	}
 	if len(l.at) == 1 && !l.asking {
 		i := l.at[0]
-		results[i] = l.to.cmd.EvalSha(ctx, s.sha, calls[i].Keys, calls[i].Args...)
+		results[i] = client.EvalSha(ctx, s.sha, calls[i].Keys, calls[i].Args...)
 		return
 	}
-	pipe := l.to.cmd.Pipeline()
+	pipe := client.Pipeline()
 	for _, i := range l.at {
 		if l.asking {
 			pipe.Do(ctx, "asking")
@@ -205,16 +227,16 @@ func (c *Client) onward(legs []leg, l leg, results []*redis.Cmd) []leg {
 			return legs
 		}
 		if to, asking, ok := c.redirect(l.to, err); ok {
-			legs = join(legs, leg{to: to, asking: asking}, i)
+			legs = join(legs, leg{to: to, calm: l.calm, asking: asking}, i)
 			continue
 		}
 		if redis.HasErrorPrefix(err, "NOSCRIPT") && !l.load {
-			legs = join(legs, leg{to: l.to, asking: l.asking, load: true}, i)
+			legs = join(legs, leg{to: l.to, calm: l.calm, asking: l.asking, load: true}, i)
 			continue
 		}
 		failed = failed || feeds(err)
 	}
-	if l.to.beat.runs.Load() { // else nothing would close the breaker again
+	if !l.calm && l.to.beat.runs.Load() { // else nothing would close the breaker again
 		l.to.breaker.report(time.Now(), failed)
 	}
 	return legs

@@ -14,6 +14,8 @@ const (
 	dialTimeout = 250 * time.Millisecond
 	ioTimeout   = 50 * time.Millisecond
 	poolTimeout = 20 * time.Millisecond
+	// calmTimeout ends a read or write that no request waits for, where its context does not.
+	calmTimeout = time.Second
 	// streamConns is how many connections blocking reads may hold at once.
 	streamConns = 4
 )
@@ -22,7 +24,8 @@ const (
 type server struct {
 	name    string // in Stats and as a Shard: the address; empty where there is but one
 	addr    string
-	cmd     *redis.Client
+	cmd     *redis.Client // what requests wait for, and the heartbeat, which says whether they are to
+	calm    *redis.Client // cmd's connections for what no request waits for
 	stream  *redis.Client
 	conns   *conns
 	breaker breaker
@@ -41,16 +44,23 @@ func newServer(c *Client, name, addr string, resolve resolver) *server {
 	s.beatKey.Store(&key)
 	o := c.options(addr, s.conns)
 	s.cmd = redis.NewClient(o)
+	s.calm = s.cmd.WithTimeout(calmTimeout)
 	forStreams := c.options(addr, s.conns)
 	forStreams.PoolSize = streamConns
+	// A blocking read has a timeout of its own. These are for what begins a connection.
+	forStreams.ReadTimeout, forStreams.WriteTimeout = calmTimeout, calmTimeout
 	s.stream = redis.NewClient(forStreams)
-	for _, r := range []*redis.Client{s.cmd, s.stream} {
-		r.AddHook(observer{c, s})
-		if c.o.Mode == Cluster {
-			r.AddHook(follower{c, s, r == s.stream})
-		}
-	}
+	s.hook(c, s.cmd, func(s *server) *redis.Client { return s.cmd })
+	s.hook(c, s.calm, func(s *server) *redis.Client { return s.calm })
+	s.hook(c, s.stream, func(s *server) *redis.Client { return s.stream })
 	return s
+}
+
+func (s *server) hook(c *Client, r *redis.Client, same func(*server) *redis.Client) {
+	r.AddHook(observer{c, s})
+	if c.o.Mode == Cluster {
+		r.AddHook(follower{c, s, same})
+	}
 }
 
 // options are go-redis's, chosen so that a call ends at its context's deadline whatever the server does, and is sent once.
@@ -73,7 +83,7 @@ func (c *Client) options(addr string, via *conns) *redis.Options {
 	}
 }
 
-// close ends the heartbeat, where one was started, and closes the connections.
+// close ends the heartbeat, where one was started, and closes the connections; calm has none of its own.
 func (s *server) close() error {
 	s.beat.stop()
 	return errors.Join(s.cmd.Close(), s.stream.Close())

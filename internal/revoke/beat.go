@@ -53,7 +53,7 @@ func (f *Feed) beat(ctx context.Context) (streamID, error) {
 	defer cancel()
 	applied := *f.applied.Load()
 	at, sent := f.clock.elapsed(), f.clock.local()
-	answer, err := f.redis.Run(ctx, beatScript, []string{f.keys.nodes, f.keys.head, f.keys.tokens},
+	answer, err := f.redis.RunCalm(ctx, beatScript, []string{f.keys.nodes, f.keys.head, f.keys.tokens},
 		f.node, applied.String(), sent.Unix(), f.pace.silent.Milliseconds(), forgetNode.Milliseconds(),
 		int64(Skew/time.Second), trimBatch).Slice()
 	if err != nil {

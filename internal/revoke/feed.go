@@ -52,6 +52,7 @@ type Feed struct {
 
 	applied atomic.Pointer[streamID] // the last log entry that the set has
 	relink  atomic.Bool              // reconcile before reading on
+	failed  bool                     // the last step of the reader, whose alone this is
 	due     int64                    // a T that was ignored; when it comes, it counts. The reader's alone; 0: none
 	nudge   chan struct{}            // asks for a heartbeat now
 	policy  string                   // the server's maxmemory policy, when last seen. The reader's alone
@@ -144,7 +145,7 @@ func (f *Feed) read(ctx context.Context) {
 	for ctx.Err() == nil {
 		err := f.step(ctx)
 		trouble.note(ctx, err)
-		if err == nil {
+		if f.failed = err != nil; !f.failed {
 			wait = firstRetry
 			continue
 		}
@@ -167,7 +168,8 @@ func (f *Feed) step(ctx context.Context) error {
 	return f.follow(ctx)
 }
 
-// follow takes what the log has after the last entry applied, waiting a while where there is nothing.
+// follow takes what the log has after the last entry applied, waiting a while where there is nothing. After a failure it does not
+// wait: there is a connection to make first, and over a slow network both would take too long for one read.
 func (f *Feed) follow(ctx context.Context) error {
 	from := *f.applied.Load()
 	messages, err := f.next(ctx, from)
@@ -192,8 +194,12 @@ func (f *Feed) follow(ctx context.Context) error {
 func (f *Feed) next(ctx context.Context, from streamID) ([]redis.XMessage, error) {
 	ctx, cancel := context.WithTimeout(ctx, f.pace.block+readSlack)
 	defer cancel()
+	block := f.pace.block
+	if f.failed {
+		block = -1 // none
+	}
 	streams, err := f.redis.Stream(f.keys.log).XRead(ctx, &redis.XReadArgs{
-		Streams: []string{f.keys.log, from.String()}, Count: readCount, Block: f.pace.block,
+		Streams: []string{f.keys.log, from.String()}, Count: readCount, Block: block,
 	}).Result()
 	if errors.Is(err, redis.Nil) || err == nil && len(streams) == 0 {
 		return nil, nil

@@ -23,7 +23,7 @@ func (f *Feed) publish(ctx context.Context, entries []Entry, ahead int) (head st
 	ctx, cancel := context.WithTimeout(ctx, callLimit)
 	defer cancel()
 	keys := []string{f.keys.tokens, f.keys.rules, f.keys.log, f.keys.head}
-	answer, err := f.redis.Run(ctx, publishScript, keys, args...).Slice()
+	answer, err := f.redis.RunCalm(ctx, publishScript, keys, args...).Slice()
 	if err != nil {
 		return streamID{}, nil, err
 	}

@@ -181,7 +181,7 @@ func (f *Feed) forget(ctx context.Context, pairs []string, due int64) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, callLimit)
 	defer cancel()
-	return f.redis.Run(ctx, forgetScript, []string{f.keys.rules}, args...).Err()
+	return f.redis.RunCalm(ctx, forgetScript, []string{f.keys.rules}, args...).Err()
 }
 
 // warn tells of what in this Redis endangers revocations.
