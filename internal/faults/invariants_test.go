@@ -74,38 +74,35 @@ type size struct {
 // admitted in it, since nobody saw the moment of the decision.
 func tooMany(what string, admitted []record, b bucket) string {
 	slices.SortFunc(admitted, func(x, y record) int { return x.end.Compare(y.end) })
+	lost := slices.SortedFunc(slices.Values(b.lost), func(x, y span) int { return x.from.Compare(y.from) })
+	sizes := slices.SortedFunc(slices.Values(b.sizes), func(x, y size) int { return x.from.Compare(y.from) })
 	for i := range admitted {
 		from := admitted[i].start
-		count := 0
+		// The window's end only moves on: what it has met, it meets from then on.
+		count, losses, least, l, s := 0, 0, float64(nodes), 0, 0
 		for _, r := range admitted {
 			if r.start.Before(from) {
 				continue
 			}
 			count++
-			most := b.burst + b.rate*(r.end.Sub(from)+clockSlack).Seconds()
-			most *= nodes / fewest(b.sizes, from, r.end)
-			for _, l := range b.lost {
-				if l.meets(from, r.end) {
-					most += b.burst
+			for ; l < len(lost) && !lost[l].from.After(r.end); l++ {
+				if lost[l].meets(from, r.end) {
+					losses++
 				}
 			}
+			for ; s < len(sizes) && !sizes[s].from.After(r.end); s++ {
+				if sizes[s].meets(from, r.end) {
+					least = max(1, min(least, sizes[s].nodes))
+				}
+			}
+			most := (b.burst + b.rate*(r.end.Sub(from)+clockSlack).Seconds()) * nodes / least
+			most += b.burst * float64(losses)
 			if float64(count) > most+1 {
 				return fmt.Sprintf("%s: %d admitted within %s, wanted at most %.1f", what, count, r.end.Sub(from), most)
 			}
 		}
 	}
 	return ""
-}
-
-// fewest is the smallest size of the fleet that any node knew of in that time.
-func fewest(sizes []size, from, to time.Time) float64 {
-	least := float64(nodes)
-	for _, s := range sizes {
-		if s.meets(from, to) {
-			least = max(1, min(least, s.nodes))
-		}
-	}
-	return least
 }
 
 // overLimit are the breaches of the second invariant for one client: what Redis admitted, for the fleet; and what each

@@ -2,6 +2,7 @@ package faults
 
 import (
 	"io"
+	"runtime"
 	"strconv"
 	"strings"
 	"time"
@@ -72,6 +73,17 @@ func (n *node) staleness() time.Duration {
 	return time.Duration(n.metric("gatehouse_revocation_staleness_seconds") * float64(time.Second))
 }
 
+// stacks is what each goroutine does, but for those of the networks.
+func stacks() (out []string) {
+	all := make([]byte, 8<<20)
+	for one := range strings.SplitSeq(string(all[:runtime.Stack(all, true)]), "\n\n") {
+		if !strings.Contains(one, "gatehouse/internal/redistest") {
+			out = append(out, one)
+		}
+	}
+	return out
+}
+
 // settle waits until every node is well, and returns how long that took. On a machine that is busy enough, a call misses its budget
 // now and then, and the breaker opens for a moment: so each thing that makes a node well needs to be seen once.
 func (f *fleet) settle() time.Duration {
@@ -81,7 +93,7 @@ func (f *fleet) settle() time.Duration {
 	for _, n := range f.nodes {
 		for left := n.ails(len(f.nodes)); len(left) > 0; time.Sleep(10 * time.Millisecond) {
 			if time.Since(start) > patience {
-				f.t.Fatalf("%s is not well after %s, it has %v; its log:\n%s", n.name, patience, left, n.log)
+				f.t.Fatalf("%s is not well after %s, it has %v; its log:\n%s\nwhat all nodes do:\n%s", n.name, patience, left, n.log, strings.Join(stacks(), "\n\n"))
 			}
 			now := n.ails(len(f.nodes))
 			for what := range left {
