@@ -220,43 +220,6 @@ func TestAContextsDeadlineEndsARead(t *testing.T) {
 	}
 }
 
-// TestSlowForRequestsAlone: an answer that comes after 200 ms is too late for a request, and in good time for all else, also on
-// connections that are yet to be made.
-func TestSlowForRequestsAlone(t *testing.T) {
-	t.Parallel()
-	s := redistest.Start(t)
-	p := redistest.StartProxy(t, s.Addr())
-	c := open(t, Options{Addrs: []string{p.Addr()}})
-	eventually(t, "the heartbeat is answered", func() bool { return c.Stats().Up })
-	p.Set(redistest.Slow(100 * time.Millisecond))
-	p.Cut()
-	eventually(t, "the breaker is open", func() bool {
-		c.Run(within(t, c.Budget()), write, []string{"k"})
-		return c.Stats().Open
-	})
-	for name, call := range map[string]func(ctx context.Context) error{
-		"a script":  func(ctx context.Context) error { return c.RunCalm(ctx, write, []string{"k"}).Err() },
-		"a command": func(ctx context.Context) error { return c.Cmd("k").Get(ctx, "k").Err() },
-		"a blocking read": func(ctx context.Context) error {
-			return c.Stream("k").XRead(ctx, &redis.XReadArgs{Streams: []string{"log", "0"}, Block: time.Millisecond}).Err()
-		},
-	} {
-		for range 3 {
-			if err := call(within(t, patience)); err != nil && err != redis.Nil {
-				t.Errorf("%s: %v", name, err)
-			}
-		}
-	}
-	if !c.Stats().Open {
-		t.Error("what no request waits for closed the breaker")
-	}
-	if err := c.RunCalm(within(t, 20*time.Millisecond), write, []string{"k"}).Err(); Classify(err) != Timeout {
-		t.Errorf("a script whose context ended first: %v, wanted a timeout", err)
-	}
-	p.Heal()
-	eventually(t, "the heartbeat has closed the breaker", func() bool { return !c.Stats().Open && c.Stats().Up })
-}
-
 func TestNothingIsSentTwice(t *testing.T) {
 	t.Parallel()
 	s := redistest.Start(t)
