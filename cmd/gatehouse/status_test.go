@@ -103,7 +103,7 @@ func troubled() *adminapi.Status {
 		State: adminapi.StateStatus{Engine: "redis", Redis: &adminapi.RedisStatus{Mode: "cluster", Addrs: []string{"10.0.0.5:6379"}, BreakerOpen: true, BreakerOpened: 3, Errors: map[string]int64{"timeout": 12, "connection": 40},
 			ClockOffset: -0.012, FleetAge: sec(12.4), Reconciled: 1, Masters: []adminapi.MasterStatus{{Name: "10.0.0.5:6379", Up: true}, {Name: "10.0.0.6:6379", BreakerOpen: true}}}},
 		Revocations: adminapi.RevocationStatus{Tokens: 1204, Rules: 1, Staleness: sec(12.4), Outbox: 2, JournalErrors: 1, Policies: []adminapi.StalePolicy{{API: "orders", MaxStaleness: 600, OnStale: "deny"}, {API: "users", MaxStaleness: 30, OnStale: "allow"}}},
-		Fleet: []adminapi.FleetNode{{Name: "web-1:8080", Version: "v1.2.3", ID: "A", Self: true, Live: true, Heard: 12.4, Behind: sec(0)}, {Name: "web-2:8080", Version: "v1.2.3", ID: "B", Live: true, Heard: 12.9, Behind: sec(1.25)},
+		Fleet: []adminapi.FleetNode{{Name: "web-1:8080", Version: "v1.2.3", ID: "A", Self: true, Live: true, Heard: 12.4, Behind: sec(0), Clock: sec(0.012)}, {Name: "web-2:8080", Version: "v1.2.3", ID: "B", Live: true, Heard: 12.9, Behind: sec(1.25), Clock: sec(-3605)},
 			{Name: "web-3:8080", Version: "v1.2.2", ID: "C", Heard: 44}, {ID: "WRLCOLT6QBI2SY4DJH7M4PPXHV", Live: true, Heard: 12.5, Behind: sec(0)}},
 		Limits: adminapi.LimitStatus{Keys: 1, Decisions: map[string]int64{"redis": 1203, "local": 4}},
 		Audit:  &adminapi.AuditStatus{Failing: true, Lost: 7},

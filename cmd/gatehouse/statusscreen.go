@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"math"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -130,6 +131,9 @@ func limitLine(line func(string, string, ...any), s *adminapi.Status) {
 	line("limits", "%s; %s in memory", decided, count(s.Limits.Keys, "bucket"))
 }
 
+// clockOff is how far off, in seconds, a node's clock is that is worth a word; the log warns from there on, too.
+const clockOff = 5
+
 func fleetTable(t io.Writer, s *adminapi.Status) {
 	if s.State.Redis == nil {
 		return
@@ -153,6 +157,9 @@ func fleetTable(t io.Writer, s *adminapi.Status) {
 		heard := span(n.Heard) + " ago"
 		if !n.Live {
 			heard = "SILENT for " + span(n.Heard)
+		}
+		if n.Live && n.Clock != nil && math.Abs(*n.Clock) > clockOff {
+			heard += ", clock " + span(math.Abs(*n.Clock)) + word(*n.Clock > 0, " AHEAD", " BEHIND")
 		}
 		fmt.Fprintf(t, "  %s\t%s\t%s\t%s\n", name, heard, behindWord(n.Behind), clean(cmp.Or(n.Version, "-")))
 	}

@@ -108,8 +108,9 @@ type FleetNode struct {
 	Self    bool     `json:"self"`
 	Live    bool     `json:"live"` // heard recently enough to count as one of the fleet
 	Heard   float64  `json:"heard_seconds_ago"`
-	Applied string   `json:"applied,omitempty"` // the last entry of the log of revocations by which it refuses
-	Behind  *float64 `json:"behind_seconds"`    // how much older that entry is than the last there is; 0: it is the last; null: it is reading all anew
+	Applied string   `json:"applied,omitempty"`              // the last entry of the log of revocations by which it refuses
+	Behind  *float64 `json:"behind_seconds"`                 // how much older that entry is than the last there is; 0: it is the last; null: it is reading all anew
+	Clock   *float64 `json:"clock_offset_seconds,omitempty"` // how far its clock was ahead of the fleet's time; absent: it does not say
 }
 
 // LimitStatus is how limits are decided on this node.

@@ -21,6 +21,7 @@ var (
 	staleness   = describe("revocation_staleness_seconds", "Time since this node last heard of the fleet's revocations; 0 when embedded.")
 	stalest     = describe("revocation_max_staleness_seconds", "How old an API lets the fleet's revocations be; beyond it, on_stale says what its requests get.", "api", "on_stale")
 	fleet       = describe("fleet_nodes", "Nodes that share this Redis, as this one sees it; 1 when embedded.")
+	clocks      = describe("clock_offset_seconds", "How far a clock is ahead of the fleet's time: Redis's, and this node's.", "clock")
 	outbox      = describe("revocation_outbox_entries", "Revocations journalled here that Redis has not acknowledged yet.")
 	journalErrs = describe("revocation_journal_errors_total", "Revocations that the disk did not take at first; those asked of this node were answered 503, and count all the same.")
 	limitKeys   = describe("rate_limit_keys", "Rate limit buckets in the memory of this node.")
@@ -75,7 +76,7 @@ func (s stats) Describe(ch chan<- *prometheus.Desc) {
 		ch <- d
 	}
 	if s.a.redis != nil {
-		for _, d := range []*prometheus.Desc{redisUp, redisOpen, shardUp, shardOpen, redisErrors, redisPool,
+		for _, d := range []*prometheus.Desc{redisUp, redisOpen, shardUp, shardOpen, redisErrors, redisPool, clocks,
 			limitKnown, limitAlone, limitTrips, limitCalls, limitMerged, limitCrowd, limitHeld, limitLeased, limitLost} {
 			ch <- d
 		}
@@ -141,6 +142,8 @@ func (s stats) Collect(ch chan<- prometheus.Metric) {
 	d := s.a.redis.Stats()
 	gauge(redisUp, truth(d.Up))
 	gauge(redisOpen, truth(d.Open))
+	gauge(clocks, (r.ClockOffset - r.FleetOffset).Seconds(), "redis")
+	gauge(clocks, -r.FleetOffset.Seconds(), "node")
 	for _, m := range d.Shards {
 		gauge(shardUp, truth(m.Up), m.Name)
 		gauge(shardOpen, truth(m.Open), m.Name)

@@ -103,8 +103,12 @@ func (a *App) revocationStatus(cfg *config.Config) adminapi.RevocationStatus {
 func fleetStatus(fleet revoke.Fleet) []adminapi.FleetNode {
 	var list []adminapi.FleetNode
 	for _, m := range fleet.Nodes {
-		list = append(list, adminapi.FleetNode{Name: m.Name, Version: m.Version, ID: m.ID, Self: m.Self, Live: m.Live, Heard: (fleet.Age + m.Heard).Seconds(),
-			Applied: m.Applied, Behind: seconds(m.Behind)})
+		n := adminapi.FleetNode{Name: m.Name, Version: m.Version, ID: m.ID, Self: m.Self, Live: m.Live, Heard: (fleet.Age + m.Heard).Seconds(),
+			Applied: m.Applied, Behind: seconds(m.Behind)}
+		if m.Clock != nil {
+			n.Clock = seconds(*m.Clock)
+		}
+		list = append(list, n)
 	}
 	return list
 }

@@ -13,7 +13,6 @@ import (
 const (
 	forgetNode  = 60 * time.Second // a node silent for so long is removed
 	trimBatch   = 1000             // expired tokens that one heartbeat removes from Redis
-	clockAlarm  = 5 * time.Second  // a difference between the clocks worth a warning
 	firstReport = 2 * time.Millisecond
 )
 
@@ -53,9 +52,9 @@ func (f *Feed) beat(ctx context.Context) (streamID, error) {
 	defer cancel()
 	applied := *f.applied.Load()
 	at, sent := f.clock.elapsed(), f.clock.local()
-	answer, err := f.redis.RunCalm(ctx, beatScript, []string{f.keys.nodes, f.keys.head, f.keys.tokens},
-		f.node, applied.String(), sent.Unix(), f.pace.silent.Milliseconds(), forgetNode.Milliseconds(),
-		int64(Skew/time.Second), trimBatch).Slice()
+	answer, err := f.redis.RunCalm(ctx, beatScript, []string{f.keys.nodes, f.keys.head, f.keys.tokens, f.keys.clocks},
+		f.node, applied.String(), sent.UnixMilli(), f.pace.silent.Milliseconds(), forgetNode.Milliseconds(),
+		f.clock.earliest().Unix(), int64(Skew/time.Second), trimBatch).Slice()
 	if err != nil {
 		return streamID{}, err
 	}
@@ -63,10 +62,7 @@ func (f *Feed) beat(ctx context.Context) (streamID, error) {
 	if err != nil {
 		return streamID{}, err
 	}
-	f.clock.measure(now, sent, f.clock.local())
-	f.warnClock()
-	f.counted(live, at)
-	f.roll.Store(&roll{at: at, now: now, head: head, nodes: parseNodes(answer[4])})
+	f.heard(&roll{at: at, now: now, head: head, nodes: parseNodes(answer[4])}, live, offset(now, sent, f.clock.local()))
 	if head.compare(applied) < 0 {
 		f.relink.Store(true) // what was read from this log is no longer in it
 	}
@@ -100,7 +96,7 @@ func (f *Feed) persist() error {
 
 func (f *Feed) save(last time.Duration) error {
 	at := f.clock.local().Add(last - f.clock.elapsed())
-	if err := f.journal.putSync(synced{at, time.Duration(f.clock.offset.Load()), f.live.Load()}); err != nil {
+	if err := f.journal.putSync(synced{at, f.clock.bearing.Load().fleet, f.live.Load()}); err != nil {
 		return fmt.Errorf("time of the last sync not kept: %w", err)
 	}
 	f.persisted = last
@@ -116,8 +112,10 @@ func (f *Feed) leave() {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), callLimit)
 	defer cancel()
-	if err := f.redis.Cmd(f.keys.nodes).HDel(ctx, f.keys.nodes, f.node).Err(); err != nil {
-		f.log.Debug("redis not told that this node leaves", "err", err)
+	for _, key := range []string{f.keys.nodes, f.keys.clocks} {
+		if err := f.redis.Cmd(key).HDel(ctx, key, f.node).Err(); err != nil {
+			f.log.Debug("redis not told that this node leaves", "err", err)
+		}
 	}
 }
 
@@ -140,7 +138,7 @@ func (f *Feed) reached(ctx context.Context, id streamID) (applied, live int) {
 
 func (f *Feed) count(nodes map[string]string, id streamID) (applied, live int) {
 	applied, live = 1, 1
-	now := f.clock.fleet().UnixMilli()
+	now := f.clock.redis().UnixMilli()
 	for node, state := range nodes {
 		heard, at, _ := strings.Cut(state, " ")
 		ms, err := strconv.ParseInt(heard, 10, 64)
@@ -155,40 +153,8 @@ func (f *Feed) count(nodes map[string]string, id streamID) (applied, live int) {
 	return applied, live
 }
 
-// counted takes the number of nodes that a heartbeat found. A smaller one counts once no heartbeat has found more for as long as
-// a silent node counts: an emptied Redis knows at first only the node that asks, and would have each of them grant all of
-// every limit if it went away again.
-func (f *Feed) counted(live int64, at time.Duration) {
-	f.sizing.Lock()
-	defer f.sizing.Unlock()
-	if live >= f.live.Load() {
-		f.live.Store(live)
-		f.sizedAt = at
-		return
-	}
-	if at-f.sizedAt > f.pace.silent {
-		f.live.Store(live)
-		f.sizedAt = at
-	}
-}
-
 // nodes is the size of the fleet by the last heartbeats, also those of before a restart; this node is included.
 func (f *Feed) nodes() int { return max(1, int(f.live.Load())) }
-
-// warnClock tells when this node's clock and Redis's have come apart, and when they are in step again: tokens are issued by
-// Redis's and judged by the node's.
-func (f *Feed) warnClock() {
-	offset := time.Duration(f.clock.offset.Load())
-	apart := offset.Abs() > clockAlarm
-	if was := f.apart.Swap(apart); was == apart {
-		return
-	}
-	if apart {
-		f.log.Warn("this node's clock and redis's differ: tokens are issued by redis's and judged by this one", "redis_ahead", offset)
-	} else {
-		f.log.Info("this node's clock and redis's are in step again", "redis_ahead", offset)
-	}
-}
 
 // trouble logs when something begins to fail, and when it works again.
 type trouble struct {

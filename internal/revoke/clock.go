@@ -5,32 +5,50 @@ import (
 	"time"
 )
 
-// clock is the node's own clock and what is known of Redis's, on which the fleet agrees. Safe for concurrent use.
+// clock is the node's own clock and how the others stand to it. Safe for concurrent use.
 type clock struct {
-	now    func() time.Time
-	start  time.Time
-	offset atomic.Int64 // nanoseconds that Redis's clock is ahead; 0 without Redis
+	now     func() time.Time
+	start   time.Time
+	bearing atomic.Pointer[bearing] // by the last heartbeat; never nil
 }
 
-func newClock(now func() time.Time) *clock { return &clock{now: now, start: now()} }
+// bearing is how far other clocks are ahead of the node's own. The zero value is a node that runs alone, or has heard nothing.
+type bearing struct {
+	redis, fleet time.Duration
+	known        bool // by a heartbeat, of this process or the one before
+}
+
+func newClock(now func() time.Time) *clock {
+	c := &clock{now: now, start: now()}
+	c.bearing.Store(new(bearing))
+	return c
+}
 
 // local is the node's own time. What expires does so by it, like the tokens themselves.
 func (c *clock) local() time.Time { return c.now() }
 
-// fleet is Redis's time, by the last heartbeat.
-func (c *clock) fleet() time.Time { return c.now().Add(time.Duration(c.offset.Load())) }
+// fleet is the time on which the fleet agrees, by the last heartbeat.
+func (c *clock) fleet() time.Time { return c.now().Add(c.bearing.Load().fleet) }
 
-// latest is the later of the two, in seconds: what is ahead of it is ahead of both.
-func (c *clock) latest() float64 {
-	now := c.now()
-	return float64(now.Add(max(0, time.Duration(c.offset.Load()))).UnixNano()) / 1e9
+// redis is Redis's time, by the last heartbeat.
+func (c *clock) redis() time.Time { return c.now().Add(c.bearing.Load().redis) }
+
+// lead is how far the fleet's time is ahead of Redis's. Unlike fleet it stays where the node's own clock steps.
+func (c *clock) lead() time.Duration {
+	b := c.bearing.Load()
+	return b.fleet - b.redis
 }
+
+// earliest is the earlier of the node's own time and the fleet's: what has expired by it has by both.
+func (c *clock) earliest() time.Time { return c.now().Add(min(0, c.bearing.Load().fleet)) }
+
+// latest is the later of the two: what is ahead of it is ahead of both.
+func (c *clock) latest() time.Time { return c.now().Add(max(0, c.bearing.Load().fleet)) }
 
 // elapsed is the time since the start, on the monotonic clock where there is one.
 func (c *clock) elapsed() time.Duration { return c.now().Sub(c.start) }
 
-// measure takes Redis's time, read between sent and got.
-func (c *clock) measure(redis, sent, got time.Time) {
-	middle := sent.Add(got.Sub(sent) / 2)
-	c.offset.Store(int64(redis.Sub(middle)))
+// offset is how far Redis's clock is ahead of the node's own, if it was read between sent and got.
+func offset(redis, sent, got time.Time) time.Duration {
+	return redis.Sub(sent.Add(got.Sub(sent) / 2))
 }

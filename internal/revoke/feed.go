@@ -28,7 +28,7 @@ const (
 	firstRetry = time.Millisecond
 
 	// mintAhead is how far ahead of now a T may be made, and readAhead how far ahead one is accepted, in seconds: one more,
-	// since two nodes never measure Redis's clock quite alike. What is further ahead comes from a clock that is wrong, and
+	// since two nodes never measure clocks quite alike. What is further ahead comes from a clock that is wrong, and
 	// would lock a client out until its time.
 	mintAhead = 2
 	readAhead = 3
@@ -62,9 +62,9 @@ type Feed struct {
 	persisted      time.Duration // when sync was last written, likewise; the heartbeat's alone
 	ready          atomic.Bool
 	live           atomic.Int64         // nodes alive by the last heartbeats; 0 before the first
-	sizing         sync.Mutex           // held while live changes
+	sizing         sync.Mutex           // held while live and the clock's bearing change
 	sizedAt        time.Duration        // when a heartbeat last found as many, since the clock's start
-	apart          atomic.Bool          // the clocks were far from each other at the last heartbeat
+	off            map[string]bool      // clocks that were wrong at the last heartbeat, by reading.whose. Under sizing
 	roll           atomic.Pointer[roll] // who was there at the last heartbeat; nil before the first
 
 	reconciled, ignored, unreadable, unjournalled atomic.Int64
@@ -73,7 +73,7 @@ type Feed struct {
 const never = math.MinInt64
 
 // feedKeys are the names in Redis, all in one slot.
-type feedKeys struct{ tokens, rules, log, head, nodes string }
+type feedKeys struct{ tokens, rules, log, head, nodes, clocks string }
 
 var (
 	//go:embed publish.lua
@@ -93,7 +93,7 @@ func newFeed(o Options, p pace, set *Set, j *Journal, c *clock) *Feed {
 	base := o.Redis.Prefix() + ":{rev}:"
 	f := &Feed{
 		redis: o.Redis, set: set, journal: j, clock: c, log: o.Log, pace: p,
-		keys:  feedKeys{base + "jti", base + "rule", base + "log", base + "head", base + "nodes"},
+		keys:  feedKeys{base + "jti", base + "rule", base + "log", base + "head", base + "nodes", base + "clocks"},
 		node:  nodeField(rand.Text(), o.Version, o.Name),
 		nudge: make(chan struct{}, 1),
 	}
@@ -114,7 +114,7 @@ func (f *Feed) resume(s synced, maxStaleness time.Duration) {
 		return // the clock was set back: nobody knows how long ago it was
 	}
 	age = max(age, 0)
-	f.clock.offset.Store(int64(s.offset))
+	f.clock.bearing.Store(&bearing{s.offset, s.offset, true})
 	f.beatAt.Store(int64(-age))
 	f.readAt.Store(int64(-age))
 	f.ready.Store(age <= maxStaleness)
@@ -156,7 +156,7 @@ func (f *Feed) read(ctx context.Context) {
 
 // step reconciles where that is called for, and takes one read of the log.
 func (f *Feed) step(ctx context.Context) error {
-	if f.due != 0 && f.clock.latest()+mintAhead >= float64(f.due) {
+	if f.due != 0 && !f.clock.latest().Add(mintAhead*time.Second).Before(time.Unix(f.due, 0)) {
 		f.relink.Store(true)
 	}
 	if f.relink.Swap(false) {
@@ -211,7 +211,7 @@ func (f *Feed) next(ctx context.Context, from streamID) ([]redis.XMessage, error
 }
 
 // link returns the entries of the messages up to the first that does not follow from what was applied, the id of the last
-// one taken, and whether all were. A T that is too far ahead breaks the link too: reconciling asks Redis for its clock in
+// one taken, and whether all were. A T that is too far ahead breaks the link too: reconciling compares the clocks in
 // the same moment, in case it was ours that had stepped.
 func (f *Feed) link(messages []redis.XMessage, from streamID) (entries []Entry, last streamID, linked bool) {
 	last = from
@@ -262,9 +262,9 @@ func (f *Feed) misread(member string) {
 	f.log.Error("revocation in redis is not understood and has no effect here", "member", member)
 }
 
-// ahead reports whether e's T is so far ahead, by this node's clock and by Redis's, that it can't be right.
+// ahead reports whether e's T is so far ahead, by this node's clock and by the fleet's time, that it can't be right.
 func (f *Feed) ahead(e *Entry) bool {
-	return e.Kind != Token && float64(e.NotBefore) > f.clock.latest()+readAhead
+	return e.Kind != Token && time.Unix(e.NotBefore, 0).After(f.clock.latest().Add(readAhead*time.Second))
 }
 
 // apply adds what is new to the set, which counts at once, and then to the journal.

@@ -17,7 +17,7 @@ var (
 	tokensBucket = []byte("tokens") // expiry, id → nothing
 	rulesBucket  = []byte("rules")  // ruleKey.String → T, expiry
 	queueBucket  = []byte("queue")  // Entry.marshal → nothing: what Redis has not acknowledged
-	syncKey      = []byte("sync")   // in the root: Unix nanoseconds, clock offset in nanoseconds, nodes
+	syncKey      = []byte("sync")   // in the root: Unix nanoseconds, offset of the fleet's time in nanoseconds, nodes
 )
 
 // loadBatch is how many entries Load hands on at once.
@@ -210,8 +210,8 @@ func (j *Journal) Unqueue(entries []Entry) error {
 	return nil
 }
 
-// synced is when a node last knew all that the fleet knew, how far Redis's clock was ahead of its own then, and how many
-// nodes the fleet had.
+// synced is when a node last knew all that the fleet knew, how far the fleet's time was ahead of its own then, and how
+// many nodes the fleet had.
 type synced struct {
 	at     time.Time
 	offset time.Duration

@@ -6,13 +6,13 @@ import "context"
 const pushCount = 200
 
 // publish adds entries to the truth and the log, and returns the log's head and the positions of rules that Redis refused,
-// as their T was more than ahead seconds ahead of its clock; -1 refuses none.
+// as their T was more than ahead seconds ahead of the fleet's time; -1 refuses none.
 func (f *Feed) publish(ctx context.Context, entries []Entry, ahead int) (head streamID, refused []int, err error) {
 	if len(entries) == 0 {
 		return streamID{}, nil, nil
 	}
-	args := make([]any, 0, 2+4*len(entries))
-	args = append(args, logLength, ahead)
+	args := make([]any, 0, 3+4*len(entries))
+	args = append(args, logLength, ahead, f.clock.lead().Milliseconds())
 	for i := range entries {
 		e, kind := &entries[i], "rule"
 		if e.Kind == Token {
@@ -89,7 +89,8 @@ func (f *Feed) share(ctx context.Context, e Entry) Result {
 		return res
 	}
 	if len(refused) > 0 {
-		f.log.Error("revocation queued: redis's clock says that it lies in the future", "kind", e.Kind)
+		f.log.Error("revocation queued: a clock has changed, or is wrong, and by the fleet's time it lies in the future", "kind", e.Kind)
+		f.beatSoon() // which compares the clocks, and then offers it again
 		return res
 	}
 	f.outbox.acknowledge([]Entry{e}, nil)

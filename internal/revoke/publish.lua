@@ -1,9 +1,12 @@
 -- Adds revocations to the truth, and to the feed those that are new there. Safe to repeat.
 -- KEYS: 1 tokens, 2 rules, 3 log, 4 head
--- ARGV: 1 length of the log, 2 seconds that a T may be ahead of this clock (-1: any),
+-- ARGV: 1 length of the log, 2 seconds that a T may be ahead of the fleet's time (-1: any),
+--       3 milliseconds that the fleet's time is ahead of this clock,
 --       then for each entry: "token" or "rule", member, T, expiry
 -- Returns the head, and the positions of the rules refused as too far ahead, from 0.
-local now = tonumber(redis.call('TIME')[1])
+-- Not given as such: the node reckons it by its own clock, which may step at any moment.
+local time = redis.call('TIME')
+local now = math.floor(time[1] + time[2] / 1000000 + tonumber(ARGV[3]) / 1000)
 local ahead = tonumber(ARGV[2])
 local head = redis.call('GET', KEYS[4]) or '0-0'
 local refused = {}
@@ -24,13 +27,13 @@ local function addRule(member, t, exp)
   return t, exp
 end
 
-for i = 3, #ARGV, 4 do
+for i = 4, #ARGV, 4 do
   local kind, member, t, exp = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]
   local new = false
   if kind == 'token' then
     new = redis.call('ZADD', KEYS[1], 'GT', 'CH', exp, member) == 1
   elseif ahead >= 0 and tonumber(t) > now + ahead then
-    refused[#refused + 1] = (i - 3) / 4
+    refused[#refused + 1] = (i - 4) / 4
   else
     t, exp = addRule(member, t, exp)
     new = t ~= nil

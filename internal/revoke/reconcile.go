@@ -148,11 +148,11 @@ func (f *Feed) push(ctx context.Context) error {
 	return err
 }
 
-// sweep forgets rules that have expired by both clocks, here a minute later than by the entry itself.
+// sweep forgets rules that have expired by this node's clock and by the fleet's time, a minute later than by the entry itself.
 func (f *Feed) sweep(ctx context.Context) error {
-	now := f.clock.local()
-	f.outbox.drop(now.Unix())
-	due := min(now.Unix(), f.clock.fleet().Unix()) - int64(Skew/time.Second)
+	now := f.clock.earliest().Unix()
+	f.outbox.drop(now)
+	due := now - int64(Skew/time.Second)
 	for cursor := uint64(0); ; {
 		pairs, next, err := limited(ctx, func(ctx context.Context) ([]string, uint64, error) {
 			return f.redis.Cmd(f.keys.rules).HScan(ctx, f.keys.rules, cursor, "", scanCount).Result()

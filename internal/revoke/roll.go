@@ -13,6 +13,9 @@ import (
 // maxName bounds what a node calls itself, in bytes.
 const maxName = 100
 
+// maxLead bounds what is believed of a node's clock, in milliseconds: a hundred years.
+const maxLead = 100 * 365 * 24 * 3600 * 1000
+
 // Fleet is the nodes that share a Redis, as they were at a heartbeat.
 type Fleet struct {
 	// Age is how long ago that heartbeat was.
@@ -34,6 +37,8 @@ type Member struct {
 	Live  bool
 	// Applied is the last entry of the log that the node refuses by; "0-0" while it reads all anew.
 	Applied string
+	// Clock is how far the node's clock was ahead of the fleet's time; nil for one of an older version, which does not say.
+	Clock *time.Duration
 	// Behind is how much older that entry is than the head; 0 where it is the head, and the longest Duration for "0-0" or what
 	// is not understood.
 	Behind time.Duration
@@ -44,7 +49,8 @@ type roll struct {
 	at    time.Duration // since the clock's start
 	now   time.Time     // Redis's clock
 	head  streamID
-	nodes []string // field, value, field, value …
+	nodes []string      // field, value, lead, field, value, lead …
+	lead  time.Duration // of the fleet's time over Redis's clock
 }
 
 // nodeField is a node's field in the hash of heartbeats: an id that no other process has, and then, for people, version and
@@ -67,7 +73,7 @@ func printable(s string) string {
 	return s[:min(len(s), maxName)]
 }
 
-// parseNodes reads the pairs of a hash out of a script's answer; what is no such thing has none.
+// parseNodes reads fields, values and leads out of a script's answer; what is no such thing has none.
 func parseNodes(answer any) []string {
 	list, _ := answer.([]any)
 	nodes := make([]string, 0, len(list))
@@ -83,16 +89,22 @@ func (f *Feed) fleet() Fleet {
 	if r == nil {
 		return Fleet{}
 	}
-	out := Fleet{Age: f.clock.elapsed() - r.at, Head: r.head.String()}
-	for i := 0; i+1 < len(r.nodes); i += 2 {
-		out.Nodes = append(out.Nodes, f.member(r, r.nodes[i], r.nodes[i+1]))
-	}
-	slices.SortFunc(out.Nodes, func(a, b Member) int { return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID)) })
-	return out
+	return Fleet{Age: f.clock.elapsed() - r.at, Head: r.head.String(), Nodes: f.members(r)}
 }
 
-// member reads one field of the hash of heartbeats.
-func (f *Feed) member(r *roll, field, value string) Member {
+// members are the nodes by name.
+func (f *Feed) members(r *roll) (list []Member) {
+	for node := range slices.Chunk(r.nodes, 3) {
+		if len(node) == 3 {
+			list = append(list, f.member(r, node[0], node[1], node[2]))
+		}
+	}
+	slices.SortFunc(list, func(a, b Member) int { return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID)) })
+	return list
+}
+
+// member reads the field of one node, what it said last, and the lead of its clock over Redis's.
+func (f *Feed) member(r *roll, field, value, lead string) Member {
 	id, rest, _ := strings.Cut(field, " ")
 	version, name, _ := strings.Cut(rest, " ")
 	heard, applied, _ := strings.Cut(value, " ")
@@ -101,7 +113,19 @@ func (f *Feed) member(r *roll, field, value string) Member {
 	silent := time.Duration(r.now.UnixMilli()-ms) * time.Millisecond
 	m.Heard, m.Live = max(0, silent), silent.Abs() <= f.pace.silent
 	m.Behind = behind(r.head, applied)
+	if ahead, ok := parseLead(lead); ok {
+		m.Clock = new(ahead - r.lead)
+	}
 	return m
+}
+
+// parseLead reads milliseconds.
+func parseLead(text string) (time.Duration, bool) {
+	ms, err := strconv.ParseInt(text, 10, 64)
+	if err != nil || ms < -maxLead || ms > maxLead {
+		return 0, false
+	}
+	return time.Duration(ms) * time.Millisecond, true
 }
 
 func behind(head streamID, applied string) time.Duration {

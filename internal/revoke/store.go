@@ -151,8 +151,8 @@ func (s *Store) NotBefore(issuer, client, key string) int64 {
 	return s.set.NotBefore(issuer, client, key)
 }
 
-// Now is the time on which the fleet agrees: Redis's, as the last heartbeat measured it, or the node's own where it runs
-// alone. Tokens are issued by it, since rules are made by it.
+// Now is the time on which the fleet agrees, as the last heartbeat found it: Redis's, or the median of all clocks where Redis's
+// is far from that; the node's own where it runs alone. Tokens are issued by it, since rules are made by it.
 func (s *Store) Now() time.Time { return s.clock.fleet() }
 
 // Staleness is how long ago this node last knew all that the fleet knew. It is 0 without Redis, and the longest Duration
@@ -193,8 +193,8 @@ type Stats struct {
 	Revoked map[string]int64
 	// JournalErrors counts failures to write the journal.
 	JournalErrors int64
-	// ClockOffset is how far Redis's clock is ahead of this node's.
-	ClockOffset time.Duration
+	// ClockOffset is how far Redis's clock is ahead of this node's, and FleetOffset how far the fleet's time is.
+	ClockOffset, FleetOffset time.Duration
 	// Reconciled counts the times that all was compared with Redis, Ignored the rules found too far in the future, and
 	// Unreadable the entries in Redis that were not understood.
 	Reconciled, Ignored, Unreadable int64
@@ -210,7 +210,8 @@ func (s *Store) Stats() Stats {
 	if f := s.feed; f != nil {
 		out.Outbox = f.outbox.size()
 		out.JournalErrors += f.unjournalled.Load()
-		out.ClockOffset = time.Duration(s.clock.offset.Load())
+		b := s.clock.bearing.Load()
+		out.ClockOffset, out.FleetOffset = b.redis, b.fleet
 		out.Reconciled, out.Ignored, out.Unreadable = f.reconciled.Load(), f.ignored.Load(), f.unreadable.Load()
 	}
 	return out

@@ -66,12 +66,11 @@ func (s *Store) enter(ctx context.Context, e Entry) (out Entry, alive bool, err 
 	if e.Kind == Token {
 		e.Issuer, e.Name, e.NotBefore = "", "", 0
 		e.Expires += int64(Skew / time.Second)
-		now := s.clock.local()
-		if e.Expires <= now.Unix() {
+		if e.Expires <= s.clock.earliest().Unix() {
 			return e, false, nil
 		}
 		// No token that exists lives longer, whatever the caller took for its expiry.
-		e.Expires = min(e.Expires, now.Add(s.life+Skew).Unix())
+		e.Expires = min(e.Expires, s.clock.latest().Add(s.life+Skew).Unix())
 		return e, true, s.keep(e)
 	}
 	if err := s.turn(ctx, &e); err != nil {
