@@ -53,7 +53,7 @@ func (f *Feed) beat(ctx context.Context) (streamID, error) {
 	applied := *f.applied.Load()
 	at, sent := f.clock.elapsed(), f.clock.local()
 	answer, err := f.redis.RunCalm(ctx, beatScript, []string{f.keys.nodes, f.keys.head, f.keys.tokens, f.keys.clocks},
-		f.node, applied.String(), sent.UnixMilli(), f.pace.silent.Milliseconds(), forgetNode.Milliseconds(),
+		f.node, applied.String(), f.clock.found(), f.pace.silent.Milliseconds(), forgetNode.Milliseconds(),
 		f.clock.earliest().Unix(), int64(Skew/time.Second), trimBatch).Slice()
 	if err != nil {
 		return streamID{}, err

@@ -1,22 +1,21 @@
 -- A node's heartbeat: proves that this server takes writes, and says who else is alive, and what their clocks say.
 -- KEYS: 1 nodes, 2 head, 3 tokens, 4 clocks
--- ARGV: 1 node, 2 the last log entry it applied, 3 its clock in milliseconds,
+-- ARGV: 1 node, 2 the last log entry it applied, 3 what it found of its clock last,
 --       4 milliseconds after which a silent node does not count, 5 after which it is forgotten,
 --       6 the earlier of its clock and the fleet's time, in seconds, 7 seconds that a token is kept beyond its expiry,
 --       8 most tokens to forget in one call
 -- Returns seconds and microseconds of this clock, the head, the number of living nodes, and of each node its name, what it
--- said last, and by how many milliseconds its clock was ahead of this one then; '' where it does not say.
+-- said last, and what it found of its clock; '' for one of an older version, which does not say.
 local time = redis.call('TIME')
 local ms = time[1] * 1000 + math.floor(time[2] / 1000)
 redis.call('HSET', KEYS[1], ARGV[1], string.format('%.0f', ms) .. ' ' .. ARGV[2])
 
--- By this clock as it is now: where it has stepped, the others were heard long ago by it, or not yet, and do not count.
--- The hash is one of its own, since nodes of older versions take all that a node says for what it applied.
-redis.call('HSET', KEYS[4], ARGV[1], string.format('%.0f', tonumber(ARGV[3]) - ms))
-local ahead = {}
+-- In a hash of its own, since nodes of older versions take all that a node says above for what it applied.
+redis.call('HSET', KEYS[4], ARGV[1], ARGV[3])
+local found = {}
 local clocks = redis.call('HGETALL', KEYS[4])
 for i = 1, #clocks, 2 do
-  ahead[clocks[i]] = clocks[i + 1]
+  found[clocks[i]] = clocks[i + 1]
 end
 
 local live, heard = 0, {}
@@ -28,14 +27,14 @@ for i = 1, #nodes, 2 do
   if silent > tonumber(ARGV[5]) then
     redis.call('HDEL', KEYS[1], node)
   else
-    heard[#heard + 1], heard[#heard + 2], heard[#heard + 3] = node, said, ahead[node] or ''
-    ahead[node] = nil
+    heard[#heard + 1], heard[#heard + 2], heard[#heard + 3] = node, said, found[node] or ''
+    found[node] = nil
     if silent <= tonumber(ARGV[4]) then
       live = live + 1
     end
   end
 end
-for node in pairs(ahead) do -- those that are gone
+for node in pairs(found) do -- those that are gone
   redis.call('HDEL', KEYS[4], node)
 end
 

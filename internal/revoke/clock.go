@@ -1,6 +1,7 @@
 package revoke
 
 import (
+	"fmt"
 	"sync/atomic"
 	"time"
 )
@@ -15,7 +16,7 @@ type clock struct {
 // bearing is how far other clocks are ahead of the node's own. The zero value is a node that runs alone, or has heard nothing.
 type bearing struct {
 	redis, fleet time.Duration
-	known        bool // by a heartbeat, of this process or the one before
+	at           time.Time // on Redis's clock; zero: not since this process began
 }
 
 func newClock(now func() time.Time) *clock {
@@ -44,6 +45,17 @@ func (c *clock) earliest() time.Time { return c.now().Add(min(0, c.bearing.Load(
 
 // latest is the later of the two: what is ahead of it is ahead of both.
 func (c *clock) latest() time.Time { return c.now().Add(max(0, c.bearing.Load().fleet)) }
+
+// found is what the last heartbeat found of the node's clock, for the others: milliseconds by which it is ahead of Redis's, and
+// Redis's time in milliseconds then. Not the node's clock as it is now, for Redis to compare: a call that hung for seconds would
+// make it as much wrong.
+func (c *clock) found() string {
+	b := c.bearing.Load()
+	if b.at.IsZero() {
+		return "-"
+	}
+	return fmt.Sprintf("%d %d", -b.redis.Milliseconds(), b.at.UnixMilli())
+}
 
 // elapsed is the time since the start, on the monotonic clock where there is one.
 func (c *clock) elapsed() time.Duration { return c.now().Sub(c.start) }

@@ -64,6 +64,8 @@ type Feed struct {
 	live           atomic.Int64         // nodes alive by the last heartbeats; 0 before the first
 	sizing         sync.Mutex           // held while live and the clock's bearing change
 	sizedAt        time.Duration        // when a heartbeat last found as many, since the clock's start
+	votes          int                  // clocks by which the fleet's time was judged. Under sizing
+	votedAt        time.Duration        // when there were last as many, since the clock's start. Under sizing
 	off            map[string]bool      // clocks that were wrong at the last heartbeat, by reading.whose. Under sizing
 	roll           atomic.Pointer[roll] // who was there at the last heartbeat; nil before the first
 
@@ -114,7 +116,8 @@ func (f *Feed) resume(s synced, maxStaleness time.Duration) {
 		return // the clock was set back: nobody knows how long ago it was
 	}
 	age = max(age, 0)
-	f.clock.bearing.Store(&bearing{s.offset, s.offset, true})
+	f.clock.bearing.Store(&bearing{redis: s.offset, fleet: s.offset})
+	f.votes = int(s.nodes)
 	f.beatAt.Store(int64(-age))
 	f.readAt.Store(int64(-age))
 	f.ready.Store(age <= maxStaleness)

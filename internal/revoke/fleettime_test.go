@@ -2,6 +2,7 @@ package revoke
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -53,8 +54,8 @@ func TestFleetLead(t *testing.T) {
 // TestOldVersionsGoByRedis: a node that does not tell its clock goes by Redis's, so it has a vote for that; the silent have none.
 func TestOldVersionsGoByRedis(t *testing.T) {
 	hour := time.Hour
-	silent, old, tells := Member{Clock: &hour}, Member{Live: true}, Member{Live: true, Clock: &hour}
-	if got := leads([]Member{silent, old, tells}); len(got) != 2 || got[0] != 0 || got[1] != hour {
+	silent, old, tells, young := Member{Clock: &hour}, Member{Live: true, old: true}, Member{Live: true, Clock: &hour}, Member{Live: true}
+	if got := leads([]Member{silent, old, tells, young}); len(got) != 2 || got[0] != 0 || got[1] != hour {
 		t.Errorf("clocks %v, wanted 0 and an hour", got)
 	}
 	if got := fmt.Sprint(readings([]Member{silent, old, tells}, 0)); strings.Count(got, "node") != 1 {
@@ -62,15 +63,25 @@ func TestOldVersionsGoByRedis(t *testing.T) {
 	}
 }
 
-func TestParseLead(t *testing.T) {
-	for text, want := range map[string]time.Duration{"0": 0, "-3600000": -time.Hour, "12": 12 * time.Millisecond} {
-		if got, ok := parseLead(text); !ok || got != want {
-			t.Errorf("%q: %v %t, wanted %v", text, got, ok, want)
+func TestParseFound(t *testing.T) {
+	for text, want := range map[string]time.Duration{"0 5": 0, "-3600000 5": -time.Hour, "12 5": 12 * time.Millisecond} {
+		if got, at, ok := parseFound(text); !ok || got != want || at.UnixMilli() != 5 {
+			t.Errorf("%q: %v at %v, %t, wanted %v at 5 ms", text, got, at, ok, want)
 		}
 	}
-	for _, text := range []string{"", "x", "1.5", "-9223372036854775808", "9223372036854775807", "3153600000001"} {
-		if got, ok := parseLead(text); ok {
+	for _, text := range []string{"", "-", "1", "x 5", "1.5 5", "-9223372036854775808 5", "9223372036854775807 5", "3153600000001 5", "1 5 5"} {
+		if got, _, ok := parseFound(text); ok {
 			t.Errorf("%q: %v, wanted nothing", text, got)
+		}
+	}
+}
+
+// TestFoundBeforeAStep: a clock that was compared with Redis's before that stepped has no vote.
+func TestFoundBeforeAStep(t *testing.T) {
+	f, now := &Feed{pace: quick}, time.UnixMilli(1_800_000_000_000)
+	for found, want := range map[string]bool{"7 1800000000000": true, "7 1799999995000": true, "7 1799999994999": false, "7 1800000005001": false, "-": false, "": false} {
+		if m := f.member(&roll{now: now}, "id", "1800000000000 0-0", found); !m.Live || (m.Clock != nil) != want || m.old != (found == "") {
+			t.Errorf("%q: clock %v, old %t, wanted known %t", found, m.Clock, m.old, want)
 		}
 	}
 }
@@ -112,9 +123,10 @@ func TestRedisClockIsWrong(t *testing.T) {
 			if s := n.Stats(); (s.ClockOffset+off).Abs() > 2*time.Second || s.FleetOffset.Abs() > 2*time.Second {
 				t.Errorf("offsets %v and %v, wanted %v and none", s.ClockOffset, s.FleetOffset, -off)
 			}
-			if fleet := n.Fleet(); len(fleet.Nodes) != 2 || fleet.Nodes[0].Clock == nil || fleet.Nodes[0].Clock.Abs() > 2*time.Second {
-				t.Errorf("the fleet is %+v, wanted two nodes in step", fleet.Nodes)
-			}
+			eventually(t, "the fleet is two nodes in step", func() bool {
+				known := n.Fleet().Nodes
+				return len(known) == 2 && !slices.ContainsFunc(known, func(m Member) bool { return m.Clock == nil || m.Clock.Abs() > 2*time.Second })
+			})
 			before, name := n.issue(off.String()), off.String()
 			if res := n.mustRevoke(Entry{Kind: Client, Issuer: "local", Name: name}); !res.Shared || res.Applied != 2 {
 				t.Errorf("Revoke = %+v", res)
@@ -149,7 +161,7 @@ func TestAloneWithRedis(t *testing.T) {
 		t.Errorf("the log:\n%s", log.String())
 	}
 	c := e.server.Client()
-	if err := c.HSet(t.Context(), "gh:{rev}:clocks", "gone", "0", "gone too", "0").Err(); err != nil {
+	if err := c.HSet(t.Context(), "gh:{rev}:clocks", "gone", "0 1", "gone too", "0 1").Err(); err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, "clocks of nobody are removed", func() bool { return c.HLen(t.Context(), "gh:{rev}:clocks").Val() == 1 })
@@ -191,4 +203,21 @@ func TestFewClocksDoNotJudge(t *testing.T) {
 		}
 	}
 	eventually(t, "alone for long, it does", func() bool { return n.Stats().FleetOffset.Abs() < 2*time.Second })
+}
+
+// TestFewerVotesWait: fewer clocks than before decide once there were no more for as long as a silent node counts; more do at once.
+func TestFewerVotesWait(t *testing.T) {
+	f := &Feed{pace: pace{silent: 5 * time.Second}}
+	for _, tt := range []struct {
+		after time.Duration
+		votes int
+		want  bool
+	}{
+		{0, 1, true}, {time.Second, 3, true}, {2 * time.Second, 1, false}, {3 * time.Second, 2, false}, {4 * time.Second, 3, true},
+		{5 * time.Second, 2, false}, {9 * time.Second, 2, false}, {9*time.Second + time.Millisecond, 2, true}, {10 * time.Second, 2, true},
+	} {
+		if got := f.elects(tt.votes, tt.after); got != tt.want {
+			t.Errorf("%s: %d clocks decide: %t, wanted %t", tt.after, tt.votes, got, tt.want)
+		}
+	}
 }

@@ -37,8 +37,10 @@ type Member struct {
 	Live  bool
 	// Applied is the last entry of the log that the node refuses by; "0-0" while it reads all anew.
 	Applied string
-	// Clock is how far the node's clock was ahead of the fleet's time; nil for one of an older version, which does not say.
+	// Clock is how far the node's clock was ahead of the fleet's time; nil where it is not known: before a second heartbeat, after
+	// a step of Redis's clock, and of a node of an older version, which does not say.
 	Clock *time.Duration
+	old   bool // it is one
 	// Behind is how much older that entry is than the head; 0 where it is the head, and the longest Duration for "0-0" or what
 	// is not understood.
 	Behind time.Duration
@@ -49,7 +51,7 @@ type roll struct {
 	at    time.Duration // since the clock's start
 	now   time.Time     // Redis's clock
 	head  streamID
-	nodes []string      // field, value, lead, field, value, lead …
+	nodes []string      // field, value, what it found of its clock, field …
 	lead  time.Duration // of the fleet's time over Redis's clock
 }
 
@@ -73,7 +75,7 @@ func printable(s string) string {
 	return s[:min(len(s), maxName)]
 }
 
-// parseNodes reads fields, values and leads out of a script's answer; what is no such thing has none.
+// parseNodes reads texts out of a script's answer; what is no such thing has none.
 func parseNodes(answer any) []string {
 	list, _ := answer.([]any)
 	nodes := make([]string, 0, len(list))
@@ -103,8 +105,8 @@ func (f *Feed) members(r *roll) (list []Member) {
 	return list
 }
 
-// member reads the field of one node, what it said last, and the lead of its clock over Redis's.
-func (f *Feed) member(r *roll, field, value, lead string) Member {
+// member reads the field of one node, what it said last, and what it found of its clock.
+func (f *Feed) member(r *roll, field, value, found string) Member {
 	id, rest, _ := strings.Cut(field, " ")
 	version, name, _ := strings.Cut(rest, " ")
 	heard, applied, _ := strings.Cut(value, " ")
@@ -113,19 +115,23 @@ func (f *Feed) member(r *roll, field, value, lead string) Member {
 	silent := time.Duration(r.now.UnixMilli()-ms) * time.Millisecond
 	m.Heard, m.Live = max(0, silent), silent.Abs() <= f.pace.silent
 	m.Behind = behind(r.head, applied)
-	if ahead, ok := parseLead(lead); ok {
-		m.Clock = new(ahead - r.lead)
+	m.old = found == ""
+	// What was found before Redis's clock stepped says nothing of that clock as it is now.
+	if lead, at, ok := parseFound(found); ok && r.now.Sub(at).Abs() <= f.pace.silent {
+		m.Clock = new(lead - r.lead)
 	}
 	return m
 }
 
-// parseLead reads milliseconds.
-func parseLead(text string) (time.Duration, bool) {
-	ms, err := strconv.ParseInt(text, 10, 64)
-	if err != nil || ms < -maxLead || ms > maxLead {
-		return 0, false
+// parseFound reads what clock.found has written.
+func parseFound(text string) (lead time.Duration, at time.Time, ok bool) {
+	first, second, _ := strings.Cut(text, " ")
+	ms, err1 := strconv.ParseInt(first, 10, 64)
+	when, err2 := strconv.ParseInt(second, 10, 64)
+	if err1 != nil || err2 != nil || ms < -maxLead || ms > maxLead {
+		return 0, time.Time{}, false
 	}
-	return time.Duration(ms) * time.Millisecond, true
+	return time.Duration(ms) * time.Millisecond, time.UnixMilli(when), true
 }
 
 func behind(head streamID, applied string) time.Duration {
