@@ -220,3 +220,43 @@ func TestDiffAccess(t *testing.T) {
 		t.Errorf("no file: %+v", r)
 	}
 }
+
+// What takes any number of segments is compared also where a route of one segment stands in front of it.
+func TestDiffAccessDepths(t *testing.T) {
+	const last = `      - {match: "GET /orders/health", auth: public}` + "\n"
+	with := func(routes ...string) string {
+		t.Helper()
+		text := last
+		for _, r := range routes {
+			text += "      - " + r + "\n"
+		}
+		return site(t, strings.Replace(accessConfig, last, text, 1), accessClients)
+	}
+	const (
+		front  = `{match: "GET /docs/{id}", auth: public}`
+		closed = `{match: "GET /docs/{rest...}", scopes: [orders:admin]}`
+		open   = `{match: "GET /docs/{rest...}", auth: public}`
+	)
+	usual := func() (routes []string) {
+		for _, m := range []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"} {
+			routes = append(routes, `{match: "`+m+` /docs", auth: public}`)
+		}
+		return append(routes, `{match: "PROPFIND /dav", auth: token}`)
+	}
+	for name, tt := range map[string]struct{ before, after, want string }{
+		"behind one segment":  {with(front, closed), with(front, open), "GET /docs/{rest...}"},
+		"behind an empty one": {with(`{match: "GET /docs/{$}", auth: public}`, closed), with(`{match: "GET /docs/{$}", auth: public}`, open), "GET /docs/{rest...}"},
+		"any method":          {with(front, `{match: "/docs/{rest...}", scopes: [orders:admin]}`), with(front, `{match: "/docs/{rest...}", auth: public}`), "/docs/{rest...}"},
+		"behind two": {with(`{match: "GET /docs/{a}/{b}", auth: public}`, front, closed), with(`{match: "GET /docs/{a}/{b}", auth: public}`, front, open),
+			"GET /docs/{rest...}"},
+		"no usual method left": {with(append(usual(), `{match: "/docs", scopes: [orders:admin]}`)...), with(append(usual(), `{match: "/docs", auth: public}`)...), "/docs"},
+	} {
+		r := gatehouse(t, "", "diff", "--access", tt.before, tt.after)
+		if r.code != exitFailed || !strings.HasPrefix(r.stdout, tt.want+"  (") || !strings.Contains(r.stdout, "+ anyone, without a token") || strings.Count(r.stdout, "\n") != 2 {
+			t.Errorf("%s: %+v", name, r)
+		}
+		if r := gatehouse(t, "", "diff", "--access", tt.after, tt.after); r.code != 0 {
+			t.Errorf("%s, the same: %+v", name, r)
+		}
+	}
+}
