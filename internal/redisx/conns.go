@@ -38,7 +38,8 @@ func newConns(t *tls.Config, r resolver) *conns {
 // socket beneath to see whether an idle connection is still good.
 type conn struct {
 	*net.TCPConn
-	of *conns
+	of    *conns
+	guard guard // unused with TLS
 }
 
 // Close implements net.Conn.
@@ -91,7 +92,7 @@ func (d *conns) handshake(ctx context.Context, c *conn, addr string) (net.Conn, 
 		c.Close()
 		return nil, err
 	}
-	return secure, nil
+	return &secureConn{Conn: secure}, nil
 }
 
 var errMoved = errors.New("the master changed while it was dialled")
