@@ -66,6 +66,9 @@ func (g *group) Done(answer []int64, err error) {
 	if want := 3 + len(e.policies); err == nil && len(answer) != want {
 		err = fmt.Errorf("take.lua gave %d numbers, wanted %d", len(answer), want)
 	}
+	if err == nil && (answer[0] < 0 || answer[0] > int64(len(g.waiters)) || answer[1] < 0 || answer[1] > g.permits) {
+		err = fmt.Errorf("take.lua let %d of %d requests pass and gave %d of %d permits", answer[0], len(g.waiters), answer[1], g.permits)
+	}
 	e.shard.mu.Lock()
 	e.waiting -= len(g.waiters)
 	e.asking = e.asking && g.permits == 0

@@ -14,6 +14,9 @@ const epoch = 1_700_000_000_000_000
 // defaultMaxKeys costs about 100 MiB when it is reached.
 const defaultMaxKeys = 1 << 20
 
+// maxNodes is how many nodes are believed in: their number comes from Redis, and is multiplied.
+const maxNodes = 1 << 16
+
 // Options say where the buckets are.
 type Options struct {
 	// Redis holds the buckets of a fleet. Nil: they are in memory.
@@ -48,9 +51,10 @@ func New(o Options) *Limiter {
 	if o.MaxKeys <= 0 {
 		o.MaxKeys = defaultMaxKeys
 	}
-	l := &Limiter{memory: newMemory(o.MaxKeys), now: o.Now, nodes: o.Nodes}
+	nodes := func() int { return min(max(o.Nodes(), 1), maxNodes) }
+	l := &Limiter{memory: newMemory(o.MaxKeys), now: o.Now, nodes: nodes}
 	if o.Redis != nil {
-		l.fleet = newFleet(o.Redis, o.Nodes)
+		l.fleet = newFleet(o.Redis, nodes)
 	}
 	return l
 }

@@ -26,6 +26,9 @@ local requests, tats = tonumber(ARGV[1]), {}
 for i, key in ipairs(KEYS) do
   local tau = tonumber(ARGV[3 * i + 2])
   local stored = tonumber(redis.call('GET', key) or now)
+  if not stored or stored ~= stored then
+    stored = now -- no number, or NaN, which nobody here wrote: as if the key were lost, and replaced by the next charge
+  end
   local tat = math.min(math.max(stored, now), now + tau)
   if stored > tat then
     write(key, tat) -- a clock that was set back, or a lowered burst: healed even where the request is refused
