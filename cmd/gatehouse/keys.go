@@ -49,7 +49,7 @@ func keyTable(w io.Writer, keys []adminapi.Key) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "KID\tALG\tSTATE\tCREATED\tSIGNS FROM\tUNTIL")
 	for _, k := range keys {
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\n", k.ID, k.Algorithm, k.State, moment(k.Created), moment(k.Signs), moment(k.Until))
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\n", clean(k.ID), clean(k.Algorithm), clean(k.State), moment(k.Created), moment(k.Signs), moment(k.Until))
 	}
 	return t.Flush()
 }
@@ -117,17 +117,17 @@ once. Every token that the old key signed is refused; clients must fetch new one
 
 // describe prints the three times of a rotation.
 func describe(w io.Writer, r adminapi.Rotation) {
-	fmt.Fprintf(w, "%s\n", r.Algorithm)
-	fmt.Fprintf(w, "  new key    %s\n", r.New)
+	fmt.Fprintf(w, "%s\n", clean(r.Algorithm))
+	fmt.Fprintf(w, "  new key    %s\n", clean(r.New))
 	fmt.Fprintf(w, "  published  %s\n", moment(r.Published))
 	fmt.Fprintf(w, "  signs      %s\n", moment(r.Signs))
 	switch {
 	case len(r.Withdrawn) > 0:
-		fmt.Fprintf(w, "  withdrawn  %s  %s\n", moment(r.OldUntil), strings.Join(r.Withdrawn, " "))
+		fmt.Fprintf(w, "  withdrawn  %s  %s\n", moment(r.OldUntil), harmless(strings.Join(r.Withdrawn, " ")))
 	case r.Old != "":
-		fmt.Fprintf(w, "  old until  %s  %s\n", moment(r.OldUntil), r.Old)
+		fmt.Fprintf(w, "  old until  %s  %s\n", moment(r.OldUntil), clean(r.Old))
 	}
 	if r.Note != "" {
-		fmt.Fprintf(w, "  note: %s\n", r.Note)
+		fmt.Fprintf(w, "  note: %s\n", harmless(r.Note))
 	}
 }

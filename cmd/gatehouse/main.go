@@ -54,17 +54,17 @@ func execute(ctx context.Context, args []string, stdin io.Reader, stdout, stderr
 	}
 	var problems config.Errors
 	if errors.As(err, &problems) {
-		fmt.Fprintln(stderr, problems.Error())
+		fmt.Fprintln(stderr, harmless(problems.Error()))
 		return exitConfig
 	}
 	var coded *codedError
 	if errors.As(err, &coded) {
 		if coded.err != nil {
-			fmt.Fprintf(stderr, "gatehouse: %v\n", coded.err)
+			fmt.Fprintf(stderr, "gatehouse: %s\n", harmless(coded.err.Error()))
 		}
 		return coded.code
 	}
-	fmt.Fprintf(stderr, "gatehouse: %v\n", err)
+	fmt.Fprintf(stderr, "gatehouse: %s\n", harmless(err.Error()))
 	return exitFailed
 }
 

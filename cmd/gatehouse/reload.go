@@ -55,7 +55,7 @@ func (f *adminFlags) tell(cmd *cobra.Command, done adminapi.Reloaded) error {
 		return nil
 	}
 	if len(done.Errors) == 0 {
-		fmt.Fprintln(cmd.OutOrStdout(), done.Result)
+		fmt.Fprintln(cmd.OutOrStdout(), harmless(done.Result))
 		return nil
 	}
 	for _, p := range done.Errors {
@@ -66,7 +66,7 @@ func (f *adminFlags) tell(cmd *cobra.Command, done adminapi.Reloaded) error {
 		case p.File != "":
 			at = p.File + ": "
 		}
-		fmt.Fprintf(cmd.ErrOrStderr(), "%serror: %s\n", at, p.Message)
+		fmt.Fprintln(cmd.ErrOrStderr(), harmless(at+"error: "+p.Message))
 	}
 	since := "the old configuration"
 	if !done.Loaded.IsZero() {

@@ -51,7 +51,7 @@ A key that has leaked is not ended by --kid, since whoever has it makes new toke
 			if f.output == "json" {
 				return printJSON(cmd.OutOrStdout(), out)
 			}
-			fmt.Fprintln(cmd.OutOrStdout(), revokedLine(q, out))
+			fmt.Fprintln(cmd.OutOrStdout(), harmless(revokedLine(q, out)))
 			return nil
 		},
 	}
