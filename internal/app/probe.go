@@ -204,12 +204,12 @@ func plainDial(err error) error {
 
 func (p *prober) issuers() {
 	for _, i := range p.cfg.Issuers {
-		key, what := "issuer", i.Issuer
+		key := "issuer"
 		if i.JWKSURI != "" {
-			key, what = "jwks_uri", i.JWKSURI
+			key = "jwks_uri"
 		}
 		from := jwks.Source{URL: i.JWKSURI, Issuer: i.Issuer, Insecure: i.Insecure}
-		p.look([]string{"issuers", i.Name, key}, what, func(ctx context.Context) error { return fetch(ctx, from) })
+		p.look([]string{"issuers", i.Name, key}, from.Name(), func(ctx context.Context) error { return fetch(ctx, from) })
 	}
 }
 

@@ -41,6 +41,9 @@ func probed(t *testing.T, files map[string]string) map[string]string {
 		if p.Pos.File == "" || p.What == "" {
 			t.Errorf("%+v lacks something", p)
 		}
+		if strings.Contains(p.What+out[p.Key], "canary") {
+			t.Errorf("%+v tells a query", p)
+		}
 	}
 	return out
 }
@@ -67,7 +70,9 @@ func TestProbe(t *testing.T) {
 	keys := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `{"keys":[]}`) }))
 	defer keys.Close()
 	got := probed(t, map[string]string{
-		"config.yaml": probeHead + fmt.Sprintf(`issuers: {corp: {issuer: "%s/", algorithms: [RS256], insecure: true}}
+		"config.yaml": probeHead + fmt.Sprintf(`issuers:
+  corp: {issuer: "%s/", algorithms: [RS256], insecure: true}
+  shut: {issuer: "https://nowhere.invalid/", jwks_uri: "https://nowhere.invalid/keys?sig=canary", algorithms: [RS256]}
 apis:
   good: {audience: a, upstream: "%s", routes: [{match: /a, auth: token}]}
   many: {audience: b, upstreams: [{url: "%s"}, {url: "http://%s"}], routes: [{match: /b, auth: token}]}
@@ -86,7 +91,7 @@ apis:
 			t.Errorf("%s: %q (looked: %v), want %q", key, text, looked, want)
 		}
 	}
-	if len(got) != 8 {
+	if len(got) != 9 {
 		t.Errorf("%d looks: %v", len(got), got)
 	}
 }

@@ -59,8 +59,8 @@ type Source struct {
 	MaxStale time.Duration
 }
 
-// name is the source for logs.
-func (s Source) name() string {
+// Name is the source for logs and people: its URL without the query, which may hold a key.
+func (s Source) Name() string {
 	if s.URL == "" {
 		return s.Issuer
 	}

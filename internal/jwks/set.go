@@ -171,12 +171,12 @@ func (s *Set) finish(keys []token.SetKey, left []token.Unusable, err error) {
 	if err != nil {
 		s.counts.Failed++
 		if s.failures++; s.failures == 1 {
-			s.log.Warn("key set not fetched", "url", s.source.name(), "err", err)
+			s.log.Warn("key set not fetched", "url", s.source.Name(), "err", err)
 		}
 		return
 	}
 	if s.failures > 0 || s.content.Load() == nil || len(left) != s.counts.LeftOut {
-		s.log.Info("key set fetched", "url", s.source.name(), "keys", len(keys), "left_out", leftOut(left))
+		s.log.Info("key set fetched", "url", s.source.Name(), "keys", len(keys), "left_out", leftOut(left))
 	}
 	s.counts.Fetched++
 	s.counts.LeftOut, s.failures = len(left), 0
