@@ -28,7 +28,7 @@ type Question struct {
 	Unverified bool
 	// At is the moment for which the token is judged. Revocations, clients and limits are always those of now. Zero: now.
 	At time.Time
-	// Remote is the client's address, for limits by address.
+	// Remote is the client's address, for limits by address. The zero Addr is not known, and such limits are not checked.
 	Remote netip.Addr
 }
 
@@ -59,8 +59,23 @@ func (g *Gateway) Explain(ctx context.Context, q Question) *trace.Trace {
 	if s := t.Step(trace.Upstream); s != nil && d == nil {
 		s.Outcome, s.Fact = trace.NotChecked, "the upstream is not asked"
 	}
+	if s := t.Step(trace.Limit); s != nil && s.Outcome == trace.Passed && c.addressless() {
+		s.Outcome, s.Fact = trace.NotChecked, "a limit counts by address, and the question names none"
+	}
 	t.Notes = notes
 	return t
+}
+
+// addressless reports whether a limit counts the address of a question that has none: no bucket that was looked at is the one
+// of the caller that is meant.
+func (c *call) addressless() bool {
+	if c.route == nil || c.remote.IsValid() {
+		return false
+	}
+	if c.principal == nil {
+		return len(c.route.charging.byAddr) > 0
+	}
+	return len(c.route.charging.ip) > 0
 }
 
 // hostFor is the host of the public URL where it serves the path, else the first other one that does, else that of the public

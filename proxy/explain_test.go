@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -14,6 +15,7 @@ import (
 
 	"gatehouse/authz"
 	"gatehouse/internal/exchange"
+	"gatehouse/internal/ratelimit"
 	"gatehouse/internal/token"
 	"gatehouse/internal/trace"
 )
@@ -203,4 +205,28 @@ func (s *sink) all() []exchange.Record {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Clone(s.list)
+}
+
+// A limit by address can't be said to have room for a caller whose address nobody named.
+func TestExplainWithoutAddress(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil, limited(public("GET /open"), perHour("open", 1, ratelimit.ByIP)), limited(public("GET /client"), perHour("client", 1, ratelimit.ByClient)),
+		limited(scoped("GET /both", "read"), perHour("both", 5, ratelimit.ByClient), perHour("address", 5, ratelimit.ByIP)), limited(scoped("GET /own", "read"), perHour("own", 5, ratelimit.ByClient)))
+	if a, b := w.get("/open"), w.get("/open"); a.StatusCode != 200 || b.StatusCode != 429 {
+		t.Fatalf("%d, then %d", a.StatusCode, b.StatusCode)
+	}
+	here := netip.MustParseAddr("127.0.0.1")
+	for _, tt := range []struct {
+		path   string
+		remote netip.Addr
+		want   trace.Outcome
+	}{
+		{"/open", netip.Addr{}, trace.NotChecked}, {"/client", netip.Addr{}, trace.NotChecked}, {"/both", netip.Addr{}, trace.NotChecked},
+		{"/own", netip.Addr{}, trace.Passed}, {"/open", here, trace.Failed}, {"/client", here, trace.Passed}, {"/both", here, trace.Passed},
+	} {
+		tr := w.gw.Explain(context.Background(), Question{Method: "GET", Target: tt.path, Token: w.token("read"), Remote: tt.remote})
+		if s := tr.Step(trace.Limit); s == nil || s.Outcome != tt.want {
+			t.Errorf("%s from %s: %+v", tt.path, tt.remote, tr.Steps)
+		}
+	}
 }

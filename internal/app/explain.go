@@ -135,6 +135,9 @@ func (s *snapshot) whatIf(ctx context.Context, q adminapi.ExplainRequest, ask pr
 	t := s.gateway.Explain(ctx, ask)
 	if c := s.client(q.Client); c != nil && issuer == authz.Local {
 		s.granted(t, c)
+		if len(c.Quotas) > 0 {
+			t.Notes = append(t.Notes, "the client has a quota of tokens, and what is left of it was not looked at")
+		}
 	}
 	return t, nil
 }

@@ -202,3 +202,17 @@ func TestDenialsAPI(t *testing.T) {
 		}
 	}
 }
+
+// What if a client called that may have spent its quota? The endpoint is not asked, and the answer says so.
+func TestWhatIfQuota(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, nil)
+	s.client("limited", "grants: {orders: [orders:read]}\n    quota: {tokens: 1, per: 1h}")
+	n := s.start()
+	for client, wanted := range map[string]bool{"limited": true, "reader": false} {
+		tr := n.explained(adminapi.ExplainRequest{Client: client, URL: "/orders/1"})
+		if got := slices.ContainsFunc(tr.Notes, func(note string) bool { return strings.Contains(note, "quota") }); got != wanted {
+			t.Errorf("%s: %q", client, tr.Notes)
+		}
+	}
+}
