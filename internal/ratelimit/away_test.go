@@ -110,3 +110,21 @@ func BenchmarkUnreachable(b *testing.B) {
 
 // at is a percentile of sorted times.
 func at(sorted []time.Duration, percent int) time.Duration { return sorted[len(sorted)*percent/100] }
+
+// A caller who sends more than a thousand requests at once, while Redis is well, does not get past a limit that is open
+// where Redis does not answer: those that can't wait are counted by the node.
+func TestCrowdIsNoWayPast(t *testing.T) {
+	t.Parallel()
+	p := redistest.StartProxy(t, redistest.Start(t).Addr())
+	c := redisx.Open(redisx.Options{Addrs: []string{p.Addr()}, Prefix: "gh", Budget: patience})
+	t.Cleanup(func() { c.Close() })
+	l := New(Options{Redis: c})
+	open := &Policy{Name: "p", Requests: 1, Per: time.Hour, Burst: 10, OnError: Open}
+	check(l, "another", 1, open)
+	p.Set(redistest.Slow(300 * time.Millisecond)) // so that all of them come while one call is under way
+	passed, _ := storm(3*maxPerCharge, 1, func(int) Decision { return check(l, "a", 1, open) })
+	st := l.Stats()
+	if passed < 10 || passed > 20 || st.Open != 0 || st.Crowded == 0 {
+		t.Errorf("%d passed, wanted the fleet's 10 and at most the node's 10: %+v", passed, st)
+	}
+}

@@ -21,7 +21,10 @@ const (
 	maxWaiters = 16384
 )
 
-var errCrowded = errors.New("too many requests wait for Redis")
+var (
+	errCrowded = errors.New("too many requests wait for Redis")
+	errCrowd   = errors.New("too many requests of one subject wait for Redis")
+)
 
 // fleet is the engine in Redis, on Redis's clock. What it knows of a charge decides where that is safe (see entry); else
 // requests wait for a script call, in a group with those that are equal to them.
@@ -84,7 +87,11 @@ func (f *fleet) join(e *entry, c *Charge, cost, now, deadline int64) (*waiter, e
 	if now >= deadline {
 		return nil, errLate
 	}
-	if e.waiting >= maxPerCharge || f.waiting.Load() >= maxWaiters {
+	if e.waiting >= maxPerCharge {
+		f.crowded.Add(1)
+		return nil, errCrowd
+	}
+	if f.waiting.Load() >= maxWaiters {
 		f.crowded.Add(1)
 		return nil, errCrowded
 	}

@@ -2,6 +2,7 @@ package ratelimit
 
 import (
 	"context"
+	"errors"
 	"sync/atomic"
 	"time"
 
@@ -95,7 +96,7 @@ func (l *Limiter) take(c *Charge, cost int64, deadline *int64) Decision {
 	}
 	d, err := l.fleet.take(c, cost, deadline)
 	if err != nil {
-		d = l.fallback(c, cost)
+		d = l.fallback(c, cost, errors.Is(err, errCrowd))
 		l.fell[d.Source].Add(1)
 	}
 	return d

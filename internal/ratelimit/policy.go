@@ -27,7 +27,7 @@ type Fail uint8
 // The ways to fail.
 const (
 	Local  Fail = iota // count in this process, with this node's share of rate and burst
-	Open               // let the request pass
+	Open               // let the request pass; one of a thousand of its subject that wait at once is Local
 	Closed             // refuse it as unavailable
 )
 
