@@ -70,6 +70,7 @@ type Feed struct {
 	roll           atomic.Pointer[roll] // who was there at the last heartbeat; nil before the first
 
 	reconciled, ignored, unreadable, unjournalled atomic.Int64
+	again                                         again // the reader's alone
 }
 
 const never = math.MinInt64

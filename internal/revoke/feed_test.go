@@ -246,6 +246,37 @@ func TestGapInTheLog(t *testing.T) {
 	n.sees("after the head was lost")
 }
 
+// An entry that no node wrote links to nothing. Nodes compare all again and again, at ease, miss nothing meanwhile, and follow
+// the log again from the next revocation on.
+func TestForeignEntry(t *testing.T) {
+	t.Parallel()
+	e, nodes := fleet(t, 2)
+	n, c := nodes[0], e.server.Client()
+	before, begin := n.Stats().Reconciled, time.Now()
+	if err := c.XAdd(t.Context(), &redis.XAddArgs{Stream: "gh:{rev}:log", Values: []string{"a", "b"}}).Err(); err != nil {
+		t.Fatal(err)
+	}
+	const times = 12
+	eventually(t, "all is compared a dozen times", func() bool { return n.Stats().Reconciled >= before+times })
+	// The second waits 1 ms, and each twice as long as the one before it, up to a quarter of a heartbeat.
+	least, wait := time.Duration(0), firstRetry
+	for range times - 2 {
+		least += wait
+		wait = min(2*wait, n.feed.pace.beat/4)
+	}
+	if took := time.Since(begin); took < least {
+		t.Errorf("%d times in %s, wanted no faster than %s", times, took, least)
+	}
+	silent := live("without an entry in the log")
+	if err := c.ZAdd(t.Context(), "gh:{rev}:jti", redis.Z{Score: float64(silent.Expires), Member: silent.member()}).Err(); err != nil {
+		t.Fatal(err)
+	}
+	n.sees("without an entry in the log")
+	nodes[1].mustRevoke(live("later"))
+	n.sees("later")
+	eventually(t, "the log is followed again", func() bool { return *n.feed.applied.Load() == n.feed.roll.Load().head && !n.feed.relink.Load() })
+}
+
 // TestRuleInTheFuture holds that a T far ahead has no effect before its time, and stops nothing else.
 func TestRuleInTheFuture(t *testing.T) {
 	t.Parallel()

@@ -19,6 +19,7 @@ const (
 // reconcile makes this node and Redis hold the same, then reads on from the head that the log had before: what is
 // published meanwhile comes twice at worst.
 func (f *Feed) reconcile(ctx context.Context) error {
+	f.again.rest(ctx, f.clock.elapsed(), f.pace.beat)
 	f.reconciled.Add(1)
 	f.applied.Store(new(streamID)) // until it is done, nobody knows how far this node is
 	at := f.clock.elapsed()
@@ -41,6 +42,25 @@ func (f *Feed) reconcile(ctx context.Context) error {
 	f.succeeded(&f.readAt, at)
 	f.beatSoon()
 	return nil
+}
+
+// again is how often all was compared lately. A log that links to nothing, as after an entry that is no node's, would have that
+// done as fast as Redis answers, by every node, until somebody revokes something.
+type again struct {
+	last time.Duration // when, since the clock's start
+	wait time.Duration // before the next one
+}
+
+// rest waits, the longer the more often, up to a quarter of the time between two heartbeats, where the last time was less than
+// one of those ago.
+func (a *again) rest(ctx context.Context, now, beat time.Duration) {
+	if a.wait == 0 || now-a.last > beat {
+		a.wait = firstRetry
+	} else {
+		pause(ctx, a.wait)
+		a.wait = min(2*a.wait, beat/4)
+	}
+	a.last = now
 }
 
 // pullTokens takes in every token that Redis holds.
