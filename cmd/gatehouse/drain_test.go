@@ -16,14 +16,18 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// TestMain lets the test binary be the command: started with this in its environment, it is gatehouse.
+// TestMain lets the test binary be the command: started with this in its environment, or by the name gatehouse, as scripts do,
+// it is gatehouse.
 func TestMain(m *testing.M) {
 	if os.Getenv("GATEHOUSE_TEST_IS_COMMAND") != "" {
 		main()
 	}
-	os.Exit(m.Run())
+	typed := os.Args[0] // what init tells people to type
+	testscript.Main(m, map[string]func(){"gatehouse": func() { os.Args[0] = typed; main() }})
 }
 
 const drainConfig = `version: 1

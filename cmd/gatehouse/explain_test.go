@@ -208,39 +208,3 @@ func TestDevNamesExplain(t *testing.T) {
 		return r.code == exitDenied && strings.Contains(r.stdout, "Near: GET /demo/hello")
 	})
 }
-
-// Ensure that the README shows what explain prints for the README's own configuration.
-func TestReadmeExplains(t *testing.T) {
-	readme := read(t, "../../README.md")
-	between := func(after, first, last string) string {
-		t.Helper()
-		_, rest, found := strings.Cut(readme, after)
-		_, rest, open := strings.Cut(rest, first)
-		text, _, closed := strings.Cut(rest, last)
-		if !found || !open || !closed {
-			t.Fatalf("the README has nothing from %q to %q after %q", first, last, after)
-		}
-		return text
-	}
-	t.Chdir(t.TempDir())
-	public, admin := freePort(t), freePort(t)
-	yaml := between("## In front of your own API", "```yaml\n", "```")
-	yaml = strings.ReplaceAll(yaml, "127.0.0.1:8080", fmt.Sprintf("127.0.0.1:%d", public)) + fmt.Sprintf("admin: {listen: \"127.0.0.1:%d\"}\n", admin)
-	if err := os.WriteFile("config.yaml", []byte(yaml), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	created := gatehouse(t, "", "client", "create", "billing-worker", "--grant", "orders:orders:read")
-	m := regexp.MustCompile(`SECRET=(gatecs_\w+)`).FindStringSubmatch(created.stdout)
-	if m == nil {
-		t.Fatalf("client create: %+v", created)
-	}
-	t.Setenv("GATEHOUSE_CLIENT_ID", "billing-worker")
-	t.Setenv("GATEHOUSE_CLIENT_SECRET", m[1])
-	background(t, `"ready"`, "run")
-	token := gatehouse(t, "", "token", "get")
-	r := gatehouse(t, token.stdout, "explain", "POST", "/orders", "--token-file", "-")
-	_, want, _ := strings.Cut(between("## Denied? Read this", "```console\n", "```"), "\n")
-	if got := steady(r.stdout); got != steady(want) || r.code != exitDenied {
-		t.Errorf("explain: %d %s\n%s, the README has\n%s", r.code, r.stderr, got, steady(want))
-	}
-}
