@@ -93,6 +93,72 @@ func apiScopes(cfg *config.Config) (list []string) {
 	return list
 }
 
+func apiNames(cfg *config.Config) (list []string) {
+	for _, a := range cfg.APIs {
+		list = append(list, a.Name)
+	}
+	return list
+}
+
+func issuerNames(cfg *config.Config) (list []string) {
+	for _, i := range cfg.Issuers {
+		list = append(list, i.Name)
+	}
+	return list
+}
+
+// methods are those that routes name.
+func methods(cfg *config.Config) (list []string) {
+	for _, a := range cfg.APIs {
+		for _, r := range a.Routes {
+			if r.Method != "" {
+				list = append(list, r.Method)
+			}
+		}
+	}
+	return list
+}
+
+// paths are those of the routes for a method, each up to its first wildcard; empty: for any.
+func paths(method string) func(cfg *config.Config) []string {
+	return func(cfg *config.Config) (list []string) {
+		for _, a := range cfg.APIs {
+			for _, r := range a.Routes {
+				if method == "" || r.Method == "" || r.Method == method {
+					path, _, _ := strings.Cut(r.Pattern, "{")
+					list = append(list, path)
+				}
+			}
+		}
+		return list
+	}
+}
+
+// completeRequest completes METHOD and PATH, after so many arguments that come before. What follows a path's last letter is for
+// the person to say, so no space is put there.
+func completeRequest(before int) completer {
+	return func(cmd *cobra.Command, args []string, toComplete string) ([]string, cobra.ShellCompDirective) {
+		switch len(args) {
+		case before:
+			return fromConfig(methods)(cmd, args, toComplete)
+		case before + 1:
+			list, directive := fromConfig(paths(args[before]))(cmd, args, toComplete)
+			return list, directive | cobra.ShellCompDirectiveNoSpace
+		}
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+}
+
+// either completes the first argument by one, and those after it by the other.
+func either(first, rest completer) completer {
+	return func(cmd *cobra.Command, args []string, toComplete string) ([]string, cobra.ShellCompDirective) {
+		if len(args) == 0 {
+			return first(cmd, args, toComplete)
+		}
+		return rest(cmd, args, toComplete)
+	}
+}
+
 // listed completes the last member of a list that commas or spaces divide: "API:one,two" and "one two".
 func listed(divider string, list func(cfg *config.Config) []string, whole func(member, before string) string) completer {
 	return func(cmd *cobra.Command, args []string, toComplete string) ([]string, cobra.ShellCompDirective) {
@@ -133,7 +199,8 @@ func complete(root *cobra.Command) {
 	clients, algorithms := fromConfig(clientIDs), words("ES256", "RS256", "PS256", "EdDSA")
 	for path, c := range map[string]completer{
 		"client show": first(clients), "client rotate": first(clients), "client disable": first(clients), "client enable": first(clients),
-		"client grant": grantArgs(clients), "client revoke-grant": grantArgs(clients),
+		"client grant": either(clients, completeGrant), "client revoke-grant": either(clients, completeGrant),
+		"explain": completeRequest(0), "who-can": completeRequest(0), "can": either(clients, completeRequest(1)),
 	} {
 		if cmd := commandAt(root, path); cmd != nil && cmd.ValidArgsFunction == nil {
 			cmd.ValidArgsFunction = c
@@ -141,7 +208,9 @@ func complete(root *cobra.Command) {
 	}
 	for path, c := range map[string]completer{
 		"client create --grant": completeGrant, "token get --scope": completeScopes, "token get --audience": fromConfig(audiences), "token get --client": clients,
-		"revoke --client": clients, "keys rotate --alg": algorithms,
+		"revoke --client": clients, "revoke --issuer": fromConfig(issuerNames), "keys rotate --alg": algorithms, "routes list --api": fromConfig(apiNames),
+		"explain --client": clients, "explain --scope": completeScopes, "explain --audience": fromConfig(audiences), "explain --issuer": fromConfig(issuerNames),
+		"can --scope": completeScopes, "can --audience": fromConfig(audiences), "can --issuer": fromConfig(issuerNames),
 	} {
 		path, flag, _ := strings.Cut(path, " --")
 		if cmd := commandAt(root, path); cmd != nil && cmd.Flags().Lookup(flag) != nil {
@@ -171,14 +240,4 @@ func commandAt(cmd *cobra.Command, path string) *cobra.Command {
 		cmd = cmd.Commands()[i]
 	}
 	return cmd
-}
-
-// grantArgs completes a client and then grants.
-func grantArgs(clients completer) completer {
-	return func(cmd *cobra.Command, args []string, toComplete string) ([]string, cobra.ShellCompDirective) {
-		if len(args) == 0 {
-			return clients(cmd, args, toComplete)
-		}
-		return completeGrant(cmd, args, toComplete)
-	}
 }

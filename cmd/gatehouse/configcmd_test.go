@@ -95,12 +95,14 @@ func TestCompletion(t *testing.T) {
 		"config.yaml": `version: 1
 server: {listen: "127.0.0.1:8080", public_url: "http://127.0.0.1:8080"}
 clients_file: clients.yaml
+issuers: {corp: {issuer: "https://login.example.com/", algorithms: [RS256]}}
 apis:
   orders:
     audience: urn:orders
+    issuers: [local, corp]
     upstream: http://127.0.0.1:9001
     scopes: {orders:read: "", orders:write: ""}
-    routes: [{match: GET /orders, scopes: [orders:read]}, {match: GET /old, auth: token}]
+    routes: [{match: GET /orders, scopes: [orders:read]}, {match: "GET /orders/{id}", auth: token}, {match: GET /old, auth: token}]
   users:
     audience: urn:users
     upstream: http://127.0.0.1:9001
@@ -126,6 +128,18 @@ apis:
 		{[]string{"token", "get", "--scope", "orders:w"}, "orders:write"},
 		{[]string{"token", "get", "--audience", ""}, "urn:orders urn:users"},
 		{[]string{"revoke", "--client", "ba"}, "backup"},
+		{[]string{"explain", "G"}, "GET"},
+		{[]string{"explain", "GET", "/o"}, "/old /orders /orders/"},
+		{[]string{"explain", "POST", "/o"}, ""},
+		{[]string{"explain", "GET", "/old", ""}, ""},
+		{[]string{"explain", "GET", "/old", "--client", "bi"}, "billing-worker"},
+		{[]string{"can", "b"}, "backup billing-worker"},
+		{[]string{"can", "backup", ""}, "GET"},
+		{[]string{"can", "backup", "GET", "/u"}, "/users"},
+		{[]string{"can", "backup", "--scope", "orders:r"}, "orders:read"},
+		{[]string{"who-can", "GET", "/users"}, "/users"},
+		{[]string{"routes", "list", "--api", ""}, "orders users"},
+		{[]string{"revoke", "--issuer", ""}, "corp"},
 		{[]string{"keys", "rotate", "--alg", ""}, "ES256 RS256 PS256 EdDSA"},
 		{[]string{"config", "doc", "server.dr"}, "server.drain server.drain_delay"},
 		{[]string{"config", "print", "cl"}, "clients"},
