@@ -28,13 +28,14 @@ var provenElsewhere = map[string]string{
 	"ACL SETUSER gatehouse on >PASSWORD resetchannels +sentinel|": "every test with Sentinels logs in as this user (redistest.Documented)",
 }
 
-// Each block of README.md is a file of a script, byte for byte, and the script uses it: what is shown there is what is printed.
-func TestReadmeIsProven(t *testing.T) {
+// scripted are the files that scripts have and use, and the commands in them.
+func scripted(t *testing.T) (files map[string]bool, commands []string) {
+	t.Helper()
 	scripts, err := filepath.Glob("testdata/script/*.txtar")
 	if err != nil || len(scripts) == 0 {
 		t.Fatal("no scripts", err)
 	}
-	proven := map[string]string{}
+	files = map[string]bool{}
 	for _, path := range scripts {
 		archive, err := txtar.ParseFile(path)
 		if err != nil {
@@ -42,13 +43,23 @@ func TestReadmeIsProven(t *testing.T) {
 		}
 		for _, f := range archive.Files {
 			if slices.Contains(strings.Fields(string(archive.Comment)), f.Name) {
-				proven[string(f.Data)] = path
+				files[string(f.Data)] = true
+				for _, s := range steps(string(f.Data)) {
+					commands = append(commands, s.command)
+				}
 			}
 		}
 	}
+	return files, commands
+}
+
+// Each block of README.md and of the runbook is a file of a script, byte for byte, and the script uses it: what is shown there is
+// what is printed.
+func TestDocumentsAreProven(t *testing.T) {
+	proven, _ := scripted(t)
 	used := map[string]bool{}
-	for _, block := range fenced(read(t, "../../README.md")) {
-		if proven[block] != "" {
+	for _, block := range append(fenced(read(t, "../../README.md")), fenced(read(t, "../../deploy/runbook.md"))...) {
+		if proven[block] {
 			continue
 		}
 		known := false
@@ -58,12 +69,27 @@ func TestReadmeIsProven(t *testing.T) {
 			}
 		}
 		if !known {
-			t.Errorf("no script in testdata/script has and uses this block of README.md:\n%s", block)
+			t.Errorf("no script in testdata/script has and uses this block:\n%s", block)
 		}
 	}
 	for begin := range provenElsewhere {
 		if !used[begin] {
-			t.Errorf("README.md has no block any more that begins with %q", begin)
+			t.Errorf("no block begins any more with %q", begin)
+		}
+	}
+}
+
+// What the runbook tells people to type within its sentences is in a script as well, with words of this run for its capitals.
+func TestRunbookCommandsAreTried(t *testing.T) {
+	_, commands := scripted(t)
+	tried := strings.Join(commands, "\n") + "\n"
+	for _, span := range inlineCode(read(t, "../../deploy/runbook.md")) {
+		if !strings.HasPrefix(span, "gatehouse ") {
+			continue
+		}
+		pattern := regexp.MustCompile(`\\?\b[A-Z][A-Z_]*\b`).ReplaceAllString(regexp.QuoteMeta(span), `\S+`)
+		if !regexp.MustCompile(`(^|[ \n])` + pattern + `[ \n]`).MatchString(tried) {
+			t.Errorf("no script tries %s", span)
 		}
 	}
 }

@@ -21,6 +21,7 @@ import (
 //
 //	transcript FILE [CODE…]   runs each line of FILE that begins with "$ " in the script's one shell, and holds what is printed to
 //	                          the lines that follow; CODEs are the exit codes, 0 where there are no more of them
+//	try FILE [CODE…]          runs the same lines, and looks at the exit codes alone; NODE is the admin listener of this run
 //	serve FILE                starts the one command of FILE in the background, and waits until it has printed the lines that follow
 //	paste FIRST LAST          types into the shell what the command of serve printed, from the line with FIRST to the one with LAST
 //	api PORT                  an API that listens at PORT
@@ -50,6 +51,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"transcript": script(1, (*terminalOf).transcript),
+			"try":        script(1, (*terminalOf).try),
 			"serve":      script(1, (*terminalOf).serve),
 			"paste":      script(2, (*terminalOf).paste),
 			"api":        script(1, (*terminalOf).api),
@@ -88,6 +90,7 @@ var placePort = regexp.MustCompile(`[\w.-]*:(808\d|900\d|6379)\b`)
 
 // here puts the ports and ids of this run into a text of README.md.
 func (o *terminalOf) here(text string) string {
+	text = strings.ReplaceAll(text, " NODE", " 127.0.0.1:8081")
 	text = placePort.ReplaceAllStringFunc(text, func(at string) string {
 		i := strings.LastIndexByte(at, ':')
 		if port := o.bound[at[i:]]; port != "" {

@@ -41,6 +41,20 @@ func steps(text string) (all []step) {
 
 // transcript implements the command of scripts.
 func (o *terminalOf) transcript(ts *testscript.TestScript, args []string) {
+	o.each(ts, args, func(s step, printed string) {
+		if why := o.differs(s.prints, printed); why != "" {
+			ts.Fatalf("$ %s\n%s%s", s.command, printed, why)
+		}
+	})
+}
+
+// try implements the command of scripts.
+func (o *terminalOf) try(ts *testscript.TestScript, args []string) {
+	o.each(ts, args, func(s step, printed string) { ts.Logf("$ %s\n%s", s.command, printed) })
+}
+
+// each runs the commands of a file and looks at their exit codes.
+func (o *terminalOf) each(ts *testscript.TestScript, args []string, look func(s step, printed string)) {
 	all := steps(ts.ReadFile(args[0]))
 	if len(all) == 0 {
 		ts.Fatalf("%s has no line that begins with $", args[0])
@@ -54,9 +68,7 @@ func (o *terminalOf) transcript(ts *testscript.TestScript, args []string) {
 		if code != want {
 			ts.Fatalf("$ %s\n%sended with %s, want %s", s.command, printed, code, want)
 		}
-		if why := o.differs(s.prints, printed); why != "" {
-			ts.Fatalf("$ %s\n%s%s", s.command, printed, why)
-		}
+		look(s, printed)
 	}
 }
 
@@ -69,7 +81,7 @@ func (o *terminalOf) typed(ts *testscript.TestScript, command string) (printed, 
 	if before, is := strings.CutSuffix(command, " &"); is {
 		command = before + " >>background.log 2>&1 &"
 	}
-	fmt.Fprintf(o.in, "%s\nprintf '\\n<ended %%d>\\n' $?\n", command)
+	fmt.Fprintf(o.in, "{ %s\n} </dev/null\nprintf '\\n<ended %%d>\\n' $?\n", command)
 	ended := regexp.MustCompile(`\n<ended (\d+)>\n`)
 	until(ts, "the end of: "+command+"\n"+o.out.String()[o.read:], func() bool { return ended.MatchString(o.out.String()[o.read:]) })
 	text := o.out.String()[o.read:]
