@@ -1,7 +1,6 @@
 package deploytest
 
 import (
-	"os/exec"
 	"regexp"
 	"slices"
 	"strconv"
@@ -86,43 +85,5 @@ func TestRunbookMetrics(t *testing.T) {
 		if !known[m] {
 			t.Errorf("the runbook names %s, which no alert or panel asks for", m)
 		}
-	}
-}
-
-var commandLine = regexp.MustCompile("(?m)(?:`|^\\$ )gatehouse ([^`#\n]+)")
-
-// Commands in the runbook exist, with their flags.
-func TestRunbookCommands(t *testing.T) {
-	program := program(t)
-	seen := 0
-	for _, m := range commandLine.FindAllStringSubmatch(read(t, "deploy/runbook.md"), -1) {
-		words := strings.Fields(m[1])
-		var path, flags []string
-		for _, w := range words {
-			switch {
-			case strings.HasPrefix(w, "--"):
-				flags = append(flags, w)
-			case len(flags) == 0 && regexp.MustCompile(`^[a-z]+$`).MatchString(w):
-				path = append(path, w)
-			}
-		}
-		out, _ := exec.Command(program, "help").CombinedOutput()
-		if !regexp.MustCompile(`(?m)^  ` + path[0] + ` `).Match(out) {
-			t.Errorf("there is no command %q", path[0])
-			continue
-		}
-		help, err := exec.Command(program, append(path, "--help")...).CombinedOutput()
-		if err != nil || !strings.Contains(string(help), "gatehouse "+strings.Join(path, " ")) {
-			t.Errorf("gatehouse %s: %v\n%s", strings.Join(path, " "), err, help)
-		}
-		for _, f := range flags {
-			if !regexp.MustCompile(`(?m)^ .*` + f + `\b`).Match(help) {
-				t.Errorf("gatehouse %s has no flag %s", strings.Join(path, " "), f)
-			}
-		}
-		seen++
-	}
-	if seen < 20 {
-		t.Errorf("only %d commands were found", seen)
 	}
 }
