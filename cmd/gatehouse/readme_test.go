@@ -132,8 +132,9 @@ func unknownCommand(args []string) string {
 	root := newRoot()
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd()
-	cmd, _, err := root.Find(args)
-	if err != nil || cmd == root {
+	cmd, rest, err := root.Find(args)
+	below := len(rest) > 0 && cmd.HasSubCommands() && !strings.HasPrefix(rest[0], "-")
+	if err != nil || cmd == root || below {
 		return "there is no such command"
 	}
 	for _, arg := range args {
