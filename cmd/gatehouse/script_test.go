@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -110,7 +111,7 @@ func (o *terminalOf) here(text string) string {
 func (o *terminalOf) ports(ts *testscript.TestScript, args []string) {
 	text := ts.ReadFile(args[0])
 	for _, m := range placePort.FindAllString(text+" 127.0.0.1:8080 127.0.0.1:8081", -1) {
-		o.port(ts, m[strings.LastIndexByte(m, ':'):])
+		o.port(m[strings.LastIndexByte(m, ':'):])
 	}
 	text = o.here(text)
 	if !strings.Contains(text, "\nadmin:") {
@@ -119,21 +120,22 @@ func (o *terminalOf) ports(ts *testscript.TestScript, args []string) {
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(text), 0o600))
 }
 
-// port binds a port of README.md to a free one.
-func (o *terminalOf) port(ts *testscript.TestScript, name string) string {
-	if o.bound[name] == "" {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		ts.Check(err)
-		_, port, _ := net.SplitHostPort(l.Addr().String())
-		l.Close()
-		o.bound[name] = ":" + port
+// port binds a port of README.md to a free one, below those that the system hands out: until it is listened at, no connection of
+// another process takes it.
+func (o *terminalOf) port(name string) string {
+	for o.bound[name] == "" {
+		at := fmt.Sprintf(":%d", 12000+rand.IntN(20000))
+		if l, err := net.Listen("tcp", "127.0.0.1"+at); err == nil {
+			l.Close()
+			o.bound[name] = at
+		}
 	}
 	return o.bound[name]
 }
 
 // api implements the command of scripts: two orders, and an echo of who the gateway says is calling.
 func (o *terminalOf) api(ts *testscript.TestScript, args []string) {
-	l, err := net.Listen("tcp", "127.0.0.1"+o.port(ts, ":"+args[0]))
+	l, err := net.Listen("tcp", "127.0.0.1"+o.port(":"+args[0]))
 	ts.Check(err)
 	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
@@ -149,7 +151,7 @@ func (o *terminalOf) redis(ts *testscript.TestScript, args []string) {
 	if err != nil {
 		ts.Fatalf("no redis-server: sh .ci/redis installs it")
 	}
-	port := strings.TrimPrefix(o.port(ts, ":"+args[0]), ":")
+	port := strings.TrimPrefix(o.port(":"+args[0]), ":")
 	cmd := exec.Command(program, "--port", port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--maxmemory-policy", "noeviction", "--dir", ts.MkAbs("."))
 	ts.Check(cmd.Start())
 	ts.Defer(func() { cmd.Process.Kill(); cmd.Wait() })
