@@ -1,9 +1,10 @@
-// Package admin is the second listener: health, readiness, metrics, reload, keys, revocations, refusals. It is for operators and probes, never for the
+// Package admin is the second listener: health, readiness, metrics, reload, keys, revocations, refusals, and the status page. It is for operators and probes, never for the
 // callers of the APIs, and what it serves never appears on the public listener.
 //
 // Health, readiness and metrics ask for nothing, since probes and scrapers have nothing. Everything else takes only a
 // Host that is an IP address, localhost or configured (so that no web page reaches it by rebinding its name), no request
-// that a browser sent for another origin, and the admin token where one is configured.
+// that a browser sent for another origin, and the admin token where one is configured: as a Bearer token, or for the page by
+// its own login.
 package admin
 
 import (
@@ -43,8 +44,12 @@ type Options struct {
 	Denials func(n int) []adminapi.Denial
 	Denial  func(id string) (adminapi.Denial, bool)
 	Explain func(context.Context, adminapi.ExplainRequest) (*trace.Trace, error)
+	Routes  func() []adminapi.Route
 	Metrics http.Handler
-	Pprof   bool
+	// Page takes what is nothing of the above; it asks for the token itself. Login makes a link that logs a browser in there.
+	Page  http.Handler
+	Login func(context.Context, adminapi.LoginRequest) (adminapi.Login, error)
+	Pprof bool
 }
 
 // New returns the handler of the admin listener.
@@ -70,13 +75,18 @@ func New(o Options) http.Handler {
 	guarded.HandleFunc("GET /api/v1/denials", o.denials)
 	guarded.HandleFunc("GET /api/v1/denials/{id}", o.denial)
 	guarded.HandleFunc("POST /api/v1/explain", answer(o.Explain))
+	guarded.HandleFunc("GET /api/v1/routes", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, http.StatusOK, o.Routes()) })
+	guarded.HandleFunc("POST /api/v1/login", answer(o.Login))
 	if o.Pprof {
 		guarded.HandleFunc("GET /debug/pprof/", pprof.Index)
 		guarded.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
 		guarded.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
 		guarded.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
 	}
-	mux.Handle("/", o.guard(guarded))
+	for _, prefix := range []string{"/api/", "/debug/", "/-/"} {
+		mux.Handle(prefix, o.door(o.guard(guarded)))
+	}
+	mux.Handle("/", o.door(o.Page))
 	return headers(mux)
 }
 
@@ -89,12 +99,11 @@ func (o Options) reload(w http.ResponseWriter, _ *http.Request) {
 	writeJSON(w, status, done)
 }
 
-// guard lets through what an operator sent, and neither a stranger nor a page in the operator's browser.
-func (o Options) guard(next http.Handler) http.Handler {
+// door keeps out what another page in the operator's browser sent.
+func (o Options) door(next http.Handler) http.Handler {
 	origin := http.NewCrossOriginProtection()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		access := o.Access()
-		if !knownHost(r.Host, access.Hosts) {
+		if !knownHost(r.Host, o.Access().Hosts) {
 			text(w, http.StatusForbidden, "this Host is not known here; add it to admin.hosts")
 			return
 		}
@@ -102,7 +111,14 @@ func (o Options) guard(next http.Handler) http.Handler {
 			text(w, http.StatusForbidden, "requests from other origins are refused")
 			return
 		}
-		if !authorized(r, access.Token) {
+		next.ServeHTTP(w, r)
+	})
+}
+
+// guard lets through who sends the admin token, and everybody where there is none.
+func (o Options) guard(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !authorized(r, o.Access().Token) {
 			w.Header().Set("WWW-Authenticate", `Bearer realm="gatehouse admin"`)
 			text(w, http.StatusUnauthorized, "send Authorization: Bearer and the content of admin.token_file")
 			return
@@ -138,11 +154,14 @@ func knownHost(host string, known []string) bool {
 	return slices.ContainsFunc(known, func(k string) bool { return strings.EqualFold(k, host) })
 }
 
+// policy lets a browser load the page's own style, script, picture and stream, and nothing else: nothing inline, nothing of others.
+const policy = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+
 func headers(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "no-store")
 		w.Header().Set("X-Content-Type-Options", "nosniff")
-		w.Header().Set("Content-Security-Policy", "default-src 'self'; frame-ancestors 'none'")
+		w.Header().Set("Content-Security-Policy", policy)
 		next.ServeHTTP(w, r)
 	})
 }

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -21,6 +22,7 @@ import (
 	"gatehouse/internal/lastuse"
 	"gatehouse/internal/logs"
 	"gatehouse/internal/metrics"
+	"gatehouse/internal/pulse"
 	"gatehouse/internal/ratelimit"
 	"gatehouse/internal/redisx"
 	"gatehouse/internal/revoke"
@@ -61,6 +63,7 @@ type App struct {
 	quotas      *quotaLog
 	limited     tally
 	denials     exchange.Ring
+	pulse       *pulse.Pulse
 	revocations *revoke.Store
 	limiter     *ratelimit.Limiter
 	auth        *authentication
@@ -83,6 +86,7 @@ type App struct {
 // New loads the configuration, opens the state and both listeners, and is ready to Run. On an error nothing stays open.
 func New(ctx context.Context, o Options) (_ *App, err error) {
 	a := &App{opts: o, log: o.Log.Logger(), started: time.Now()}
+	a.pulse = pulse.New(slices.Concat(reasonNames(), tokenep.Errors()))
 	a.quotas = &quotaLog{log: a.log, at: map[string]time.Time{}}
 	defer func() {
 		if err != nil {

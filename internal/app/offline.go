@@ -8,6 +8,7 @@ import (
 
 	"gatehouse/internal/adminapi"
 	"gatehouse/internal/config"
+	"gatehouse/internal/pulse"
 	"gatehouse/internal/ratelimit"
 	"gatehouse/internal/revoke"
 	"gatehouse/internal/statedb"
@@ -25,7 +26,7 @@ type Offline struct {
 
 // OpenOffline builds a configuration. Its error is that of run, config.Errors where a file is wrong.
 func OpenOffline(cfg *config.Config) (_ *Offline, err error) {
-	o := &Offline{app: &App{log: slog.New(slog.DiscardHandler)}}
+	o := &Offline{app: &App{log: slog.New(slog.DiscardHandler), pulse: pulse.New(nil)}}
 	if o.dir, err = os.MkdirTemp("", "gatehouse-offline-"); err != nil {
 		return nil, err
 	}

@@ -3,12 +3,9 @@ package app
 import (
 	"context"
 	"errors"
-	"log/slog"
-	"net/http"
 	"strings"
 	"time"
 
-	"gatehouse/internal/admin"
 	"gatehouse/internal/adminapi"
 	"gatehouse/internal/config"
 	"gatehouse/internal/exchange"
@@ -79,6 +76,7 @@ func (a *App) prepare(old *snapshot) (*snapshot, error) {
 // install puts a snapshot in force: one pointer, so that no request sees parts of two configurations.
 func (a *App) install(s *snapshot, trigger string) {
 	a.metrics.SetRoutes(series(s.cfg))
+	a.pulse.SetRoutes(routeKeys(s.cfg))
 	a.current.Store(s)
 	s.gateway.Start()
 	a.metrics.Loaded(trigger, short(s.cfg.Hash), s.loaded)
@@ -121,34 +119,6 @@ func (a *App) watch(ctx context.Context) {
 			a.Reload("watch")
 		}
 		last = now
-	}
-}
-
-func (a *App) adminServer(cfg *config.Config) *http.Server {
-	return &http.Server{
-		Handler: admin.New(admin.Options{
-			Access: func() admin.Access {
-				c := a.current.Load().cfg.Admin
-				return admin.Access{Token: c.Token, Hosts: c.Hosts}
-			},
-			Ready:   a.Ready,
-			Status:  a.status,
-			Keys:    a.listKeys,
-			Rotate:  a.rotateKeys,
-			Revoke:  a.revoke,
-			Denials: a.denialsNow,
-			Denial:  a.denialOf,
-			Explain: a.explain,
-			Metrics: a.metrics.Handler(),
-			Pprof:   cfg.Admin.Pprof,
-			Clients: a.listClients,
-			Reload: func() adminapi.Reloaded {
-				summary, err := a.Reload("api")
-				return adminapi.Reloaded{Result: summary, Errors: problems(err), Loaded: a.current.Load().loaded}
-			},
-		}),
-		ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 30 * time.Second, IdleTimeout: time.Minute,
-		ErrorLog: slog.NewLogLogger(a.log.Handler(), slog.LevelWarn),
 	}
 }
 

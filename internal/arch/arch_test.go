@@ -23,7 +23,7 @@ var table = map[string][]string{
 
 	"internal/app": {"authz", "proxy", "tokenep", "internal/admin", "internal/adminapi", "internal/audit", "internal/config", "internal/exchange", "internal/keyring", "internal/logs",
 		"internal/metrics", "internal/ratelimit", "internal/redisx", "internal/revoke", "internal/statedb", "internal/suggest", "internal/token", "internal/trace",
-		"internal/hashpool", "internal/jwks", "internal/lastuse", "internal/lockout", "internal/replay"},
+		"internal/hashpool", "internal/jwks", "internal/lastuse", "internal/lockout", "internal/replay", "internal/pulse", "internal/secret", "internal/statuspage"},
 
 	"proxy":   {"authz", "internal/exchange", "internal/ratelimit", "internal/suggest", "internal/token", "internal/trace"},
 	"tokenep": {"authz", "internal/exchange", "internal/ratelimit", "internal/revoke", "internal/secret", "internal/token", "internal/trace"},
@@ -52,6 +52,7 @@ var table = map[string][]string{
 	"internal/logs":            {},
 	"internal/metrics":         {"internal/exchange"},
 	"internal/openapi":         {},
+	"internal/pulse":           {"internal/exchange"},
 	"internal/ratelimit":       {"internal/redisx"},
 	"internal/redistest":       {},
 	"internal/redisx":          {"internal/secret"},
@@ -59,6 +60,7 @@ var table = map[string][]string{
 	"internal/revoke":          {"internal/redisx"},
 	"internal/secret":          {},
 	"internal/statedb":         {},
+	"internal/statuspage":      {"internal/adminapi", "internal/lockout", "internal/pulse", "internal/secret", "internal/trace"},
 	"internal/suggest":         {},
 	"internal/token":           {},
 	"internal/token/tokentest": {"internal/token"},

@@ -13,8 +13,8 @@ var labels = map[Check]string{
 	Scope: "scope", Limit: "rate limit", GrantType: "grant type", Target: "API", State: "state",
 }
 
-// labelOf is a step in words.
-func labelOf(c Check) string {
+// Label is a step in words.
+func (c Check) Label() string {
 	if l, ok := labels[c]; ok {
 		return l
 	}
@@ -105,7 +105,7 @@ func (w *writer) steps(steps []Step) {
 		if s.Outcome == NotChecked {
 			fact = "not checked: " + fact
 		}
-		w.placed("  "+mark+" "+pad(labelOf(s.Check), factColumn)+fact, s.Where)
+		w.placed("  "+mark+" "+pad(s.Check.Label(), factColumn)+fact, s.Where)
 	}
 	if len(left) > 0 {
 		w.line("  " + w.paint(faint, "· "+pad("not reached", factColumn)+strings.Join(left, ", ")))

@@ -1,0 +1,372 @@
+package statuspage
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"html/template"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"gatehouse/internal/adminapi"
+	"gatehouse/internal/pulse"
+	"gatehouse/internal/trace"
+)
+
+const (
+	listed  = 100  // refusals on the page where nobody asks for more
+	mostOf  = 1000 // at most
+	rows    = 500  // routes or clients on one page; the filter finds the others
+	longest = 64   // of a request id, in bytes
+)
+
+// frame is what every page shows, around what is its own.
+type frame struct {
+	Name, Title         string // of the page; Name is "" where the navigation marks none
+	Status              *adminapi.Status
+	Banners             []banner
+	Note                *note
+	Form                string // goes with each form
+	LoggedIn            bool
+	Events              string // the address of the stream
+	Style, Script, Icon string
+	Body                any
+}
+
+// live are the parts of each page that the stream replaces; every page has its banners and the state in its head besides.
+var live = map[string][]string{
+	"overview": {"numbers", "charts", "health", "recent"},
+	"routes":   {"routetable"},
+	"denials":  {"denialtable"},
+	"keys":     {"keytable"},
+}
+
+// templates holds one set for each page, made of the layout and its own file.
+var templates = func() map[string]*template.Template {
+	sets := map[string]*template.Template{}
+	layout := template.Must(template.New("layout.html").Funcs(funcs).ParseFS(files, "templates/layout.html", "templates/parts.html"))
+	for _, name := range []string{"overview", "routes", "denials", "denial", "clients", "client", "keys", "confirm", "login", "problem"} {
+		sets[name] = template.Must(template.Must(layout.Clone()).ParseFS(files, "templates/"+name+".html"))
+	}
+	return sets
+}()
+
+// show answers with one of the pages.
+func (p *Page) show(w http.ResponseWriter, r *http.Request, v visitor, name string) {
+	f := p.page(name, r, v)
+	if f.Body == nil {
+		p.problem(w, http.StatusNotFound, "There is nothing here", missing[name])
+		return
+	}
+	if id := r.URL.Query().Get("note"); id != "" {
+		f.Note = p.notices.take(id, time.Now())
+	}
+	p.render(w, http.StatusOK, name, f)
+}
+
+// missing says why a page has nothing to show.
+var missing = map[string]string{
+	"denial": "This node has no refusal with this request id, or no longer: it keeps the last 1000 of known clients and the last 1000 of others. Was the request let through, was it another node, or has this one been started anew since?",
+	"client": "The clients file has no client of this id, or no longer.",
+}
+
+// frame is what a page shows besides its own.
+func (p *Page) frame(name, title string, v visitor) frame {
+	s := p.o.Status()
+	return frame{Name: name, Title: title, Status: &s, Banners: p.banners(&s), Form: v.form, LoggedIn: v.loggedIn}
+}
+
+// page is all that a page shows at this moment. Its Body is nil where the request asks for something that is not there.
+func (p *Page) page(name string, r *http.Request, v visitor) frame {
+	f := p.frame(name, strings.ToUpper(name[:1])+name[1:], v)
+	q := r.URL.Query()
+	events := url.Values{"page": {name}}
+	for _, key := range []string{"q", "n"} {
+		if x := q.Get(key); x != "" && len(x) < 200 {
+			events.Set(key, x)
+		}
+	}
+	f.Events = "/events?" + events.Encode()
+	switch name {
+	case "overview":
+		f.Body = overview(p.o.Pulse())
+	case "routes":
+		f.Body = p.routesData(q)
+	case "denials":
+		f.Body = p.denialsData(q)
+	case "denial":
+		f.Name, f.Title = "denials", "Denial"
+		f.Body = p.denialData(r.PathValue("id"), f.Status.Admin)
+	case "clients":
+		f.Body = p.clientsData(r.Context(), q)
+	case "client":
+		f.Name, f.Title = "clients", "Client"
+		if c := p.client(q.Get("id")); c != nil {
+			f.Title, f.Body = "Client "+c.ID, clientData{Client: c, Last: p.lastTokens(r.Context()).of(c.ID)}
+		}
+	case "keys":
+		f.Body = keysData{Keys: p.o.Keys(), Now: time.Now()}
+	}
+	return f
+}
+
+// render writes a page, or nothing where its template fails.
+func (p *Page) render(w http.ResponseWriter, status int, name string, f frame) {
+	f.Style, f.Script, f.Icon = p.assets["style.css"].label, p.assets["live.js"].label, p.assets["icon.svg"].label
+	var b bytes.Buffer
+	if err := templates[name].ExecuteTemplate(&b, "layout.html", f); err != nil {
+		http.Error(w, "this page can't be shown: "+err.Error(), http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.WriteHeader(status)
+	w.Write(b.Bytes())
+}
+
+// problem is a page that says what is wrong.
+func (p *Page) problem(w http.ResponseWriter, status int, title, text string) {
+	p.render(w, status, "problem", frame{Title: title, Body: text})
+}
+
+type overviewData struct {
+	Now     pulse.Point
+	Share   float64 // of the requests, those that are refused
+	Charts  []chart
+	Reasons []legend
+}
+
+func overview(v pulse.View) overviewData {
+	d := overviewData{Now: v.Current}
+	d.Charts, d.Reasons = charts(v)
+	return d
+}
+
+type routesData struct {
+	Filter string
+	All    int // routes that there are
+	Routes []adminapi.Route
+	Try    tryData
+}
+
+// tryData is what the form "try it" holds, and what became of it. A token is never in it.
+type tryData struct {
+	Method, URL, Client, Scopes string
+	Clients                     []string
+	Error                       string
+	Trace                       *traceData
+}
+
+// routesData lists what is broken first, then what refuses, then what is used most.
+func (p *Page) routesData(q url.Values) routesData {
+	d := routesData{Filter: clip(q.Get("q")), Try: tryData{Method: clip(q.Get("method")), URL: clip(q.Get("url"))}}
+	clients := p.o.Clients()
+	for _, c := range clients[:min(len(clients), rows)] {
+		d.Try.Clients = append(d.Try.Clients, c.ID)
+	}
+	all := p.o.Routes()
+	d.All = len(all)
+	for _, r := range all {
+		if matches(d.Filter, r.API, r.Match, r.Needs, r.Where) {
+			d.Routes = append(d.Routes, r)
+		}
+	}
+	slices.SortStableFunc(d.Routes, func(a, b adminapi.Route) int {
+		return cmp.Or(cmp.Compare(share(b.Failed, b.Requests), share(a.Failed, a.Requests)), cmp.Compare(share(b.Denied, b.Requests), share(a.Denied, a.Requests)),
+			cmp.Compare(b.Requests, a.Requests))
+	})
+	d.Routes = d.Routes[:min(len(d.Routes), rows)]
+	return d
+}
+
+// try answers a question about a request, on the page where it was asked. The token in the question is not sent back.
+func (p *Page) try(w http.ResponseWriter, r *http.Request, v visitor) {
+	form := r.PostForm
+	f := p.page("routes", r, v)
+	d := f.Body.(routesData)
+	d.Try.Method, d.Try.URL, d.Try.Client, d.Try.Scopes = clip(form.Get("method")), shown(form.Get("url")), clip(form.Get("client")), clip(form.Get("scopes"))
+	token := strings.TrimSpace(form.Get("token"))
+	token = strings.TrimSpace(strings.TrimPrefix(token, "Bearer "))
+	q := adminapi.ExplainRequest{Method: form.Get("method"), URL: form.Get("url"), Token: token, Client: form.Get("client"), Scopes: strings.Fields(form.Get("scopes"))}
+	t, err := p.o.Explain(r.Context(), q)
+	if err != nil {
+		d.Try.Error = err.Error()
+	} else {
+		d.Try.Trace = newTrace(t)
+	}
+	f.Body = d
+	p.render(w, http.StatusOK, "routes", f)
+}
+
+type denialsData struct {
+	Filter  string
+	Limit   int
+	More    bool // there may be more than are shown
+	Denials []adminapi.Denial
+}
+
+func (p *Page) denialsData(q url.Values) denialsData {
+	d := denialsData{Filter: clip(q.Get("q")), Limit: listed}
+	if n, err := strconv.Atoi(q.Get("n")); err == nil && n > 0 {
+		d.Limit = min(n, mostOf)
+	}
+	from := d.Limit
+	if d.Filter != "" {
+		from = mostOf
+	}
+	all := p.o.Denials(from)
+	for _, x := range all {
+		if len(d.Denials) < d.Limit && matches(d.Filter, x.ID, x.Method+" "+x.Path, x.Client, x.Reason, x.API, x.Remote, strconv.Itoa(x.Status)) {
+			d.Denials = append(d.Denials, x)
+		}
+	}
+	d.More = d.Limit < mostOf && len(d.Denials) == d.Limit
+	return d
+}
+
+type denialData struct {
+	adminapi.Denial
+	Shown   *traceData
+	Command string // that shows the same on a terminal
+}
+
+// traceData is a trace as it is shown.
+type traceData struct {
+	*trace.Trace
+	Left []string // the steps that were not reached, in words
+}
+
+func newTrace(t *trace.Trace) *traceData {
+	d := &traceData{Trace: t}
+	for _, s := range t.Steps {
+		if s.Outcome == trace.NotReached {
+			d.Left = append(d.Left, s.Check.Label())
+		}
+	}
+	return d
+}
+
+func (p *Page) denialData(id, admin string) any {
+	if len(id) > longest {
+		return nil
+	}
+	d, ok := p.o.Denial(id)
+	if !ok || d.Trace == nil {
+		return nil
+	}
+	command := "gatehouse explain " + d.ID
+	if admin != usualAdmin {
+		command += " --admin " + quote(admin)
+	}
+	return denialData{d, newTrace(d.Trace), command}
+}
+
+// usualAdmin is where the commands look where nothing is said.
+const usualAdmin = "127.0.0.1:8081"
+
+type clientsData struct {
+	Filter  string
+	All     int
+	Clients []Client
+	Last    lastTokens
+	Now     time.Time
+}
+
+type clientData struct {
+	*Client
+	Last string // when it last got a token, in words
+}
+
+// LastOf is when a client last got a token, in words.
+func (d clientsData) LastOf(id string) string { return d.Last.of(id) }
+
+// lastTokens are the days on which clients last got a token.
+type lastTokens struct {
+	known bool
+	since string // the day from which on they were noted
+	days  map[string]string
+}
+
+// lastTokens asks for the days. Redis may be away: the page then says that it does not know.
+func (p *Page) lastTokens(ctx context.Context) lastTokens {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	all, err := p.o.LastTokens(ctx)
+	if err != nil {
+		return lastTokens{}
+	}
+	l := lastTokens{known: true, since: all.Since, days: map[string]string{}}
+	for _, c := range all.Clients {
+		l.days[c.ID] = c.LastTokenDay
+	}
+	return l
+}
+
+func (l lastTokens) of(id string) string {
+	switch {
+	case !l.known:
+		return "not known now"
+	case l.days[id] != "":
+		return l.days[id]
+	case l.since == "":
+		return "none known"
+	}
+	return "none since " + l.since
+}
+
+func (p *Page) clientsData(ctx context.Context, q url.Values) clientsData {
+	d := clientsData{Filter: clip(q.Get("q")), Now: time.Now(), Last: p.lastTokens(ctx)}
+	all := p.o.Clients()
+	d.All = len(all)
+	for _, c := range all {
+		if matches(d.Filter, c.words()...) {
+			d.Clients = append(d.Clients, c)
+		}
+	}
+	d.Clients = d.Clients[:min(len(d.Clients), rows)]
+	return d
+}
+
+func (c *Client) words() []string {
+	words := []string{c.ID, c.Where, c.Keys}
+	for _, g := range c.Grants {
+		words = append(words, g.API, strings.Join(g.Scopes, " "))
+	}
+	return words
+}
+
+func (p *Page) client(id string) *Client {
+	all := p.o.Clients()
+	if i := slices.IndexFunc(all, func(c Client) bool { return c.ID == id }); i >= 0 {
+		return &all[i]
+	}
+	return nil
+}
+
+type keysData struct {
+	Keys []adminapi.Key
+	Now  time.Time
+}
+
+// Algorithms are those that a key is there for, in order.
+func (d keysData) Algorithms() (list []string) {
+	for _, k := range d.Keys {
+		if !slices.Contains(list, k.Algorithm) {
+			list = append(list, k.Algorithm)
+		}
+	}
+	slices.Sort(list)
+	return list
+}
+
+// matches reports whether any of the texts holds the filter, in any case.
+func matches(filter string, texts ...string) bool {
+	if filter == "" {
+		return true
+	}
+	filter = strings.ToLower(filter)
+	return slices.ContainsFunc(texts, func(t string) bool { return strings.Contains(strings.ToLower(t), filter) })
+}
