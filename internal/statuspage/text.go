@@ -29,8 +29,8 @@ type part struct {
 // shown is a text of a caller, or of the configuration.
 func shown(s string) string { return trace.Shown(s) }
 
-// clip bounds what is taken from a query or a form.
-func clip(s string) string { return s[:min(len(s), 200)] }
+// clip is what is shown again of a query or a form.
+func clip(s string) string { return clean(s[:min(len(s), 200)]) }
 
 // clean is a text of ours that may hold words of somebody else: letters of all languages stay.
 func clean(s string) string {
