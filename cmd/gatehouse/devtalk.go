@@ -30,7 +30,7 @@ func (d *dev) welcome(w io.Writer, a *app.App) {
 	p("  gateway    %s", base)
 	p("  token      %s", token)
 	p("  keys       %s%s", base, endpointPath(cfg, "/.well-known/jwks.json"))
-	p("  admin      %s/metrics  /-/healthy  /-/ready", admin)
+	p("  status     %s/", admin)
 	switch {
 	case d.config != "":
 		p("  API        %s", d.config)

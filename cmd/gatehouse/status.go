@@ -24,7 +24,7 @@ const (
 
 func newStatus() *cobra.Command {
 	f := adminFlags{yaml: true}
-	var watch bool
+	var watch, open bool
 	cmd := &cobra.Command{
 		Use:   "status",
 		Short: "Show how the running gatehouse does: configuration, Redis, fleet, keys, upstreams, last denials",
@@ -34,15 +34,22 @@ one, Redis, revocations, the nodes of the fleet, limits, keys, upstreams, and th
 What is shown is what this node knows, also while Redis is away: the fleet is then as Redis last told of it.`,
 		Example: `  gatehouse status
   gatehouse status --watch
+  gatehouse status --open         # the status page, in a browser
   gatehouse status -o json`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if watch && f.output != "table" {
 				return usage(cmd, errors.New("--watch goes with -o table: one document is all that a command prints"))
 			}
+			if watch && open {
+				return usage(cmd, errors.New("--watch is for this terminal, --open for a browser: choose one"))
+			}
 			client, err := f.client(cmd)
 			if err != nil {
 				return err
+			}
+			if open {
+				return openPage(cmd, client)
 			}
 			if watch {
 				return watchStatus(cmd, client)
@@ -62,6 +69,7 @@ What is shown is what this node knows, also while Redis is away: the fleet is th
 	}
 	f.register(cmd)
 	cmd.Flags().BoolVarP(&watch, "watch", "w", false, "show it anew every second, until interrupted")
+	cmd.Flags().BoolVar(&open, "open", false, "open the status page in a browser, by a link that logs in once and within a minute")
 	return cmd
 }
 

@@ -3,7 +3,10 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
+	"io"
 	"net/http"
+	"net/http/cookiejar"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
@@ -51,12 +54,47 @@ func TestStatus(t *testing.T) {
 		{"status -o xml", exitUsage, "table"},
 		{"status --watch -o json", exitUsage, "--watch goes with -o table"},
 		{"status extra", exitUsage, "--help"},
+		{"status --watch --open", exitUsage, "choose one"},
+		{"status --open", exitFailed, "a browser can't open a unix socket"},
 		{"status --admin 127.0.0.1:1", exitUnreachable, "cannot reach the admin listener at http://127.0.0.1:1: dial tcp 127.0.0.1:1: connect: connection refused\nis gatehouse running?"},
 		{"status --watch --admin 127.0.0.1:1", exitUnreachable, "is gatehouse running?"},
 	} {
 		if r := gatehouse(t, "", append(strings.Fields(tt.args), "-c", config)...); r.code != tt.code || !strings.Contains(r.stderr, tt.says) || r.stdout != "" {
 			t.Errorf("%s: %d %s%s, want %d with %q", tt.args, r.code, r.stdout, r.stderr, tt.code, tt.says)
 		}
+	}
+}
+
+// TestStatusOpen: the link that is printed logs a browser in, once.
+func TestStatusOpen(t *testing.T) {
+	t.Setenv("DISPLAY", "")
+	t.Setenv("WAYLAND_DISPLAY", "")
+	const token = "c4n4ry-admin-token"
+	config := running(t, fmt.Sprintf("127.0.0.1:%d", freePort(t)), "")
+	r := gatehouse(t, "", "status", "--open", "-c", config)
+	address := strings.TrimSpace(r.stdout)
+	if r.code != 0 || !strings.Contains(address, "/login?code=") || !strings.Contains(r.stderr, "once, within a minute") || strings.Contains(r.stdout+r.stderr, token) {
+		t.Fatalf("%+v", r)
+	}
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	get := func(client *http.Client) (int, string) {
+		t.Helper()
+		res, err := client.Get(address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer res.Body.Close()
+		body, _ := io.ReadAll(res.Body)
+		return res.StatusCode, string(body)
+	}
+	if status, body := get(&http.Client{Jar: jar}); status != 200 || !strings.Contains(body, "Log out") {
+		t.Errorf("the link: %d %s", status, body)
+	}
+	if status, body := get(&http.Client{}); status != 401 || !strings.Contains(body, "has been used") {
+		t.Errorf("the link again: %d %s", status, body)
 	}
 }
 

@@ -149,6 +149,11 @@ func (c *Client) read(status int, answer []byte, out any) error {
 	return nil
 }
 
+// URL is where a browser reaches the listener; ok is false for a unix socket.
+func (c *Client) URL() (url string, ok bool) {
+	return "http://" + dialable(c.address), !strings.HasPrefix(c.address, "unix:")
+}
+
 // shown is the address that is dialled, as a person would paste it.
 func (c *Client) shown() string {
 	if strings.HasPrefix(c.address, "unix:") {

@@ -249,9 +249,43 @@ func (l *leaky) reloads() {
 	}
 	l.writeClients()
 	l.heard("a reload", l.ask("POST", admin+"/api/v1/reload", "", "Authorization", "Bearer "+inline))
+	l.pages()
 	for _, path := range []string{"/-/ready", "/-/healthy", "/api/v1/clients", "/api/v1/nothing"} {
 		l.heard(path, l.ask("GET", admin+path+"?token="+inline, "", "Authorization", "Bearer "+inline, "Cookie", inline))
 	}
+}
+
+// pages are all of the status page, after all that was refused; and its forms, with secrets in them.
+func (l *leaky) pages() {
+	base := "http://" + l.n.AdminAddr().String()
+	var list []adminapi.Denial
+	l.n.adminCall("GET", "/api/v1/denials?limit=1000", nil, &list)
+	paths := []string{"/", "/routes", "/denials?n=1000", "/clients", "/clients/one?id=reader", "/clients/one?id=limited", "/keys"}
+	for _, d := range list {
+		paths = append(paths, "/denials/"+d.ID)
+	}
+	form := ""
+	for _, path := range paths {
+		a := l.ask("GET", base+path, "")
+		if a.status != 200 {
+			l.t.Errorf("%s: %d", path, a.status)
+		}
+		l.Check(l.t, "the page "+path, a.body)
+		if _, rest, ok := strings.Cut(a.body, `name="form" value="`); ok {
+			form, _, _ = strings.Cut(rest, `"`)
+		}
+	}
+	token, stray := l.Token("a token that is asked about on the page", l.token(l.n, "reader")), l.Plant("a secret in a form", secret.New())
+	for _, q := range []url.Values{{"url": {"/orders/1"}, "token": {token}}, {"url": {"/orders/1"}, "token": {"Bearer " + token[:len(token)-4] + "AAAA"}}, {"url": {"/orders/" + stray}, "client": {"reader"}},
+		{"url": {"/orders/1"}, "token": {stray}}, {"url": {"/orders/1"}, "token": {token}, "client": {"reader"}}} {
+		q.Set("form", form)
+		if a := l.ask("POST", base+"/routes/try", q.Encode()); a.status != 200 {
+			l.t.Errorf("try: %d %s", a.status, a.body)
+		} else {
+			l.Check(l.t, "what a form answers", a.body)
+		}
+	}
+	l.heard("a login", l.ask("POST", base+"/login", url.Values{"token": {stray}}.Encode()))
 }
 
 func decode(t *testing.T, text string, into any) {

@@ -22,7 +22,10 @@ import (
 )
 
 // hostile is what nobody should be able to make a page do.
-const hostile = `"><script>alert(1)</script><img src=x onerror=alert(1)>` + "\u202egnp.exe\u2066"
+const (
+	markup  = `"><script>alert(1)</script><img src=x onerror=alert(1)>`
+	hostile = markup + "\u202egnp.exe\u2066"
+)
 
 // served is a page with views that a test may change, and a browser of sorts.
 type served struct {
@@ -56,7 +59,7 @@ func serve(t *testing.T) *served {
 			return []adminapi.Route{{API: "orders", Match: "GET " + hostile, Pattern: "/orders/{id}", Needs: hostile, Where: "config.yaml:3"}}
 		},
 		Clients: func() []Client {
-			return []Client{{ID: "worker", Grants: []Grant{{"orders", "https://orders", []string{"a"}}}, Secrets: []Secret{{Note: hostile}}, TokenURL: "http://x/oauth/token"}, {ID: hostile}}
+			return []Client{{ID: "worker", Grants: []Grant{{"orders", "https://orders", []string{"a"}}}, Secrets: []Secret{{Note: hostile}}, TokenURL: "http://x/oauth/token"}, {ID: markup}}
 		},
 		LastTokens: func(context.Context) (adminapi.Clients, error) {
 			return adminapi.Clients{Since: "2026-01-01", Clients: []adminapi.Client{{ID: "worker", LastTokenDay: "2026-11-24"}}}, nil
@@ -144,7 +147,7 @@ func (s *served) form(t *testing.T) string {
 	return m[1]
 }
 
-var all = []string{"/", "/routes", "/denials", "/denials/req1", "/clients", "/clients/one?id=worker", "/clients/one?id=" + url.QueryEscape(hostile), "/keys"}
+var all = []string{"/", "/routes", "/denials", "/denials/req1", "/clients", "/clients/one?id=worker", "/clients/one?id=" + url.QueryEscape(markup), "/keys"}
 
 func TestPages(t *testing.T) {
 	s := serve(t)

@@ -69,7 +69,8 @@ func (p *Page) changes(name string, r *http.Request, v visitor, sent map[string]
 		if err := templates[name].ExecuteTemplate(&html, part, f); err != nil {
 			return nil, err
 		}
-		if text := html.String(); sent[part] != text {
+		text := html.String()
+		if was, ever := sent[part]; !ever || was != text {
 			sent[part] = text
 			data, err := json.Marshal(text) // on one line
 			if err != nil {

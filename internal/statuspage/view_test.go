@@ -97,7 +97,7 @@ func TestText(t *testing.T) {
 	for _, tc := range [][2]string{
 		{rate(0), "0"}, {rate(.02), "0.1"}, {rate(3.14), "3.1"}, {rate(99.6), "100"}, {rate(12_345), "12.3k"}, {took(0), "–"}, {took(1234 * time.Microsecond), "1.2 ms"},
 		{took(250 * time.Millisecond), "250 ms"}, {took(1500 * time.Millisecond), "1.50 s"}, {percent(0), "0 %"}, {percent(.0004), "< 0.1 %"}, {percent(.034), "3.4 %"}, {percent(1), "100 %"},
-		{count(999), "999"}, {count(1234567), "1\u202f234\u202f567"}, {span(3700 * time.Second), "1 h 1 m"}, {span(50 * time.Hour), "2 d 2 h"}, {ago(now, now), "now"},
+		{count(999), "999"}, {count(1234567), "1\u202f234\u202f567"}, {span(3720 * time.Second), "1 h 2 m"}, {span(50 * time.Hour), "2 d 2 h"}, {ago(now, now), "now"},
 		{ago(now.Add(-90*time.Second), now), "1 m 30 s ago"}, {age("2026-11-20", now), "5 days"}, {age("yesterday", now), ""}, {age("2026-11-25", now), "today"},
 		{quote("a b'c"), `'a b'\''c'`}, {quote("plain"), "plain"}, {example("/orders/{id}/x/{rest...}"), "/orders/1/x/"}, {clean("a\u202eb\x00c"), "a?b?c"},
 		{secretState(Secret{}, now), "good"}, {secretState(Secret{NotAfter: now.Add(-1)}, now), "ended"}, {secretState(Secret{NotBefore: now.Add(1)}, now), "not yet"},

@@ -1,0 +1,375 @@
+package e2e
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/performance"
+	"github.com/chromedp/chromedp"
+)
+
+var pages = []string{"/", "/routes", "/denials", "/clients", "/clients/one?id=billing-worker", "/keys"}
+
+// traffic is some of everything, for pages that are worth looking at.
+func traffic(g *gateway) {
+	token := g.token()
+	for i := range 40 {
+		g.call("GET", fmt.Sprintf("/orders/%d", i), token)
+	}
+	g.call("GET", "/health", "")
+	g.call("POST", "/orders", token)
+	g.call("GET", "/order", token)
+	g.call("GET", "/orders/1", "")
+	g.call("GET", "/orders/1", "nonsense")
+	g.call("DELETE", "/orders/1", token)
+}
+
+// Nothing is complained of on any page, and nothing is asked of another machine.
+func TestQuiet(t *testing.T) {
+	g, b := newGateway(t).start(), open(t)
+	traffic(g)
+	for _, page := range pages {
+		b.load(g, page)
+		b.wait(page+" is live", `document.getElementById("live").textContent.includes("Live")`)
+		b.wait("a second round", `new Promise(done => setTimeout(() => done(true), 1100))`)
+	}
+	b.quiet()
+}
+
+// A refusal appears by itself, and its trace is that of the command.
+func TestDenialAppears(t *testing.T) {
+	g, b := newGateway(t).start(), open(t)
+	b.load(g, "/denials")
+	b.wait("live", `document.getElementById("live").textContent.includes("Live")`)
+	token := g.token()
+	g.call("GET", "/orders/1", token)
+	status, id := g.call("POST", "/orders", token)
+	if status != 403 {
+		t.Fatalf("%d", status)
+	}
+	if took := b.wait("the refusal", has(id)); took > 2*time.Second {
+		t.Logf("the refusal took %v to appear", took)
+	}
+	b.run(chromedp.Click(fmt.Sprintf(`a[href="/denials/%s"]`, id)), chromedp.WaitVisible("#trace"))
+	out, err := exec.Command(program, "explain", id, "-o", "json", "-c", filepath.Join(g.dir, "config.yaml")).Output()
+	var exit *exec.ExitError
+	if err != nil && (!asExit(err, &exit) || exit.ExitCode() != 4) {
+		t.Fatal(err)
+	}
+	type step struct{ Check, Outcome, Fact, Where string }
+	var want, got struct {
+		Reason string
+		Steps  []step
+		Why    []struct{ Text, Where string }
+		Fix    []string
+	}
+	if err := json.Unmarshal(out, &want); err != nil {
+		t.Fatalf("%v in %s", err, out)
+	}
+	b.eval(`(() => { const text = (e, s) => e.querySelector(s).textContent;
+		return { reason: document.getElementById("trace").dataset.reason,
+			steps: [...document.querySelectorAll(".steps tbody tr")].map(r => ({ check: r.dataset.check, outcome: r.dataset.outcome, fact: text(r, ".fact"), where: text(r, ".place") })),
+			why: [...document.querySelectorAll(".why p")].map(p => ({ text: text(p, "bdi"), where: p.querySelector(".place") ? text(p, ".place") : "" })),
+			fix: [...document.querySelectorAll(".fix p")].map(p => p.textContent) } })()`, &got)
+	if len(want.Steps) < 5 || len(want.Fix) == 0 || !reflect.DeepEqual(got, want) {
+		t.Errorf("the page has\n%+v\nexplain has\n%+v", got, want)
+	}
+	b.quiet()
+}
+
+func asExit(err error, to **exec.ExitError) bool {
+	e, ok := err.(*exec.ExitError)
+	*to = e
+	return ok
+}
+
+// A reload that is refused shows its place, until the file is mended.
+func TestBrokenReload(t *testing.T) {
+	g, b := newGateway(t).start(), open(t)
+	b.load(g, "/")
+	text, err := os.ReadFile(filepath.Join(g.dir, "config.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	g.write("config.yaml", strings.Replace(string(text), "scopes: [orders:write]", "scopes: [order:write]", 1))
+	b.wait("the red banner", `!!document.querySelector(".banner.red")`)
+	contains(t, "the banner", b.text(".banner.red"), "✗ Error", "config.yaml:15:", "orders:write")
+	g.write("config.yaml", string(text))
+	b.wait("no banner", `!document.querySelector(".banner.red")`)
+	b.quiet()
+}
+
+// Redis goes and comes back.
+func TestRedisDown(t *testing.T) {
+	server, err := exec.LookPath("redis-server")
+	if err != nil {
+		t.Fatal("no redis-server: make redis")
+	}
+	address := free(t)
+	_, port, _ := strings.Cut(address, ":")
+	dir := t.TempDir()
+	run := func() *exec.Cmd {
+		cmd := exec.Command(server, "--port", port, "--bind", "127.0.0.1", "--save", "", "--dir", dir)
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
+		return cmd
+	}
+	redis := run()
+	g := newGateway(t)
+	g.write("ring.key", strings.Repeat("5a", 32)+"\n")
+	g.extra = fmt.Sprintf("state: {redis: {addrs: [%q]}}\ntokens: {ring_key_file: ring.key}\n", address)
+	g.start()
+	b := open(t)
+	b.load(g, "/")
+	b.wait("Redis is up", has("✓ up"))
+	redis.Process.Kill()
+	redis.Wait()
+	b.wait("the banner", `[...document.querySelectorAll(".banner.red")].some(x => x.innerText.includes("Redis is down"))`)
+	run()
+	b.wait("no banner", `!document.querySelector(".banner.red")`)
+	b.quiet()
+}
+
+// What strangers send, and what the configuration holds, stays text.
+func TestHostileData(t *testing.T) {
+	g := newGateway(t)
+	const id = `<script>alert(1)</script>`
+	g.clients = fmt.Sprintf("  %q:\n    disabled: true\n  %q:\n    grants: {orders: [orders:read]}\n", id, strings.Repeat("w", 128))
+	g.start()
+	b := open(t)
+	for _, path := range []string{"/" + url.PathEscape(`"><script>alert(1)</script>`), "/%E2%80%AEgnp.exe", "/" + strings.Repeat("a", 8<<10), "/orders/" + url.PathEscape(`<img src=x onerror=alert(1)>`)} {
+		g.call("GET", path, "")
+	}
+	for _, width := range []int64{360, 1280} {
+		b.size(width, 800, "light")
+		for _, page := range append(pages, "/clients/one?id="+url.QueryEscape(id)) {
+			b.load(g, page)
+			b.wait("live", `document.getElementById("live").textContent.includes("Live")`)
+			var found struct{ Scripts, Pictures, Wide int }
+			b.eval(`({ scripts: document.querySelectorAll("script").length, pictures: document.querySelectorAll("img").length, wide: document.documentElement.scrollWidth - innerWidth })`, &found)
+			if found.Scripts != 1 || found.Pictures != 0 || found.Wide > 0 {
+				t.Errorf("%s at %d: %+v", page, width, found)
+			}
+		}
+	}
+	b.load(g, "/clients")
+	contains(t, "clients", b.text("main"), id)
+	b.quiet()
+}
+
+// Pages of others reach nothing.
+func TestOtherOrigins(t *testing.T) {
+	g := newGateway(t)
+	g.write("admin.token", "a-token-of-some-length-for-these-tests\n")
+	g.adminExtra = ", token_file: admin.token"
+	g.start()
+	evil := httpServer(t, fmt.Sprintf(`<form id=f method=post action="http://%s/reload"><input name=confirm value=yes></form><script>f.submit()</script>`, g.admin))
+	b := open(t)
+	b.run(chromedp.Navigate(strings.Replace(evil, "127.0.0.1", "localhost", 1)))
+	b.wait("the refusal", has("requests from other origins are refused"))
+	for _, tc := range []struct {
+		what, host string
+		want       int
+	}{{"another Host", "evil.example", 403}, {"no login", "", 401}} {
+		req, _ := http.NewRequest("POST", "http://"+g.admin+"/reload", strings.NewReader("confirm=yes"))
+		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		if tc.host != "" {
+			req.Host = tc.host
+		}
+		res, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res.Body.Close()
+		if res.StatusCode != tc.want {
+			t.Errorf("%s: %d, want %d", tc.what, res.StatusCode, tc.want)
+		}
+	}
+	// The login, an act, and the way out.
+	b = open(t)
+	b.load(g, "/keys")
+	b.run(chromedp.SendKeys("#token", "a-token-of-some-length-for-these-tests"), chromedp.Click("main button"), chromedp.WaitVisible("#alg"))
+	b.run(chromedp.Click(".action button"), chromedp.WaitVisible("#reason"), chromedp.SendKeys("#reason", "a test"), chromedp.Click("button.danger"), chromedp.WaitVisible(".note"))
+	contains(t, "the note", b.text(".note"), "✓ Done", "Rotated.")
+	b.wait("the new key", has("○ next"))
+	b.run(chromedp.Click("form[action='/logout'] button"), chromedp.WaitVisible("#token"))
+	b.quiet()
+}
+
+func httpServer(t *testing.T, page string) string {
+	l := free(t)
+	s := &http.Server{Addr: l, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/html")
+		fmt.Fprint(w, page)
+	})}
+	go s.ListenAndServe()
+	t.Cleanup(func() { s.Close() })
+	eventually(t, "the other page", func() bool {
+		res, err := http.Get("http://" + l)
+		if err != nil {
+			return false
+		}
+		res.Body.Close()
+		return true
+	})
+	return "http://" + l
+}
+
+// Without JavaScript every table is there, and every act.
+func TestWithoutJavaScript(t *testing.T) {
+	g, b := newGateway(t).start(), open(t)
+	traffic(g)
+	b.run(emulation.SetScriptExecutionDisabled(true))
+	for page, wanted := range map[string][]string{
+		"/": {"Requests", "p99", "insufficient_scope", "Configuration"}, "/routes": {"GET /orders/{id}", "orders:write", "config.yaml:"}, "/denials": {"insufficient_scope", "no_route", "billing-worker"},
+		"/clients": {"billing-worker", "orders: orders:read"}, "/keys": {"ES256", "● current"},
+	} {
+		b.load(g, page)
+		var text string
+		b.run(chromedp.Text("main", &text))
+		contains(t, page, text, wanted...)
+	}
+	b.load(g, "/clients/one?id=billing-worker")
+	b.run(chromedp.Click("button.danger"), chromedp.WaitVisible("#reason"), chromedp.Click("button.danger"), chromedp.WaitVisible(".note"))
+	var text string
+	b.run(chromedp.Text(".note", &text))
+	contains(t, "the note", text, "✓ Done", "billing-worker")
+	b.quiet()
+}
+
+// What a reader who can't see, or sees little, relies on.
+func TestReadable(t *testing.T) {
+	g, b := newGateway(t).start(), open(t)
+	traffic(g)
+	for _, scheme := range []string{"light", "dark"} {
+		b.size(1280, 900, scheme)
+		for _, page := range pages {
+			b.load(g, page)
+			var bad []string
+			b.eval(audit, &bad)
+			for _, x := range bad {
+				t.Errorf("%s, %s: %s", page, scheme, x)
+			}
+		}
+	}
+}
+
+// audit looks for fields without a label, buttons and links without a text, pictures without a name, headings that skip, and
+// text with less contrast than WCAG AA asks for.
+const audit = `(() => {
+	const bad = [], name = e => (e.outerHTML || "").slice(0, 100);
+	for (const e of document.querySelectorAll("input:not([type=hidden]), select, textarea")) if (!e.labels.length) bad.push("no label: " + name(e));
+	for (const e of document.querySelectorAll("a, button")) if (!e.textContent.trim()) bad.push("no text: " + name(e));
+	for (const e of document.querySelectorAll("svg")) if (!e.getAttribute("aria-label") && !e.getAttribute("aria-hidden")) bad.push("no name: " + name(e));
+	for (const e of document.querySelectorAll("th")) if (!e.scope) bad.push("no scope: " + name(e));
+	if (document.querySelectorAll("h1").length !== 1) bad.push("headings of the first level: " + document.querySelectorAll("h1").length);
+	if (!document.documentElement.lang) bad.push("no language");
+	const rgb = c => { const m = c.match(/[\d.]+/g).map(Number); return m.length > 3 && m[3] === 0 ? null : m.slice(0, 3); };
+	const light = c => { const [r, g, b] = c.map(v => { v /= 255; return v <= .04045 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4; }); return .2126 * r + .7152 * g + .0722 * b; };
+	const behind = e => { for (; e; e = e.parentElement) { const c = rgb(getComputedStyle(e).backgroundColor); if (c) return c; } return [255, 255, 255]; };
+	const walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT), seen = new Set();
+	while (walk.nextNode()) {
+		const e = walk.currentNode.parentElement;
+		if (!walk.currentNode.textContent.trim() || seen.has(e) || !e.checkVisibility()) continue;
+		seen.add(e);
+		const a = light(rgb(getComputedStyle(e).color)), b = light(behind(e));
+		const ratio = (Math.max(a, b) + .05) / (Math.min(a, b) + .05);
+		if (ratio < 4.5) bad.push("contrast " + ratio.toFixed(2) + ": " + name(e));
+	}
+	return bad;
+})()`
+
+// Every page in every width and theme: nothing sticks out. The pictures go to the folder that SCREENSHOTS names.
+func TestScreens(t *testing.T) {
+	g, b := newGateway(t).start(), open(t)
+	traffic(g)
+	_, id := g.call("POST", "/orders", g.token())
+	folder := os.Getenv("SCREENSHOTS")
+	if folder == "" {
+		folder = t.TempDir()
+	}
+	for _, width := range []int64{360, 1280} {
+		for _, scheme := range []string{"light", "dark"} {
+			b.size(width, 900, scheme)
+			for _, page := range append(pages, "/denials/"+id) {
+				b.load(g, page)
+				var over int
+				b.eval("document.documentElement.scrollWidth - innerWidth", &over)
+				if over > 0 {
+					t.Errorf("%s at %d px is %d px too wide", page, width, over)
+				}
+				var picture []byte
+				b.run(chromedp.FullScreenshot(&picture, 100))
+				name := strings.Trim(strings.NewReplacer("/", "-", "?", "-", "=", "-", id, "one").Replace(page), "-")
+				if name == "" {
+					name = "overview"
+				}
+				if err := os.WriteFile(filepath.Join(folder, fmt.Sprintf("%s-%d-%s.png", name, width, scheme)), picture, 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+	}
+}
+
+// An open page under a storm of refusals costs the browser no more at the end than at the beginning. GATEHOUSE_E2E_SOAK makes it
+// longer, such as 10m.
+func TestSoak(t *testing.T) {
+	long := 8 * time.Second
+	if text := os.Getenv("GATEHOUSE_E2E_SOAK"); text != "" {
+		var err error
+		if long, err = time.ParseDuration(text); err != nil {
+			t.Fatal(err)
+		}
+	}
+	g, b := newGateway(t).start(), open(t)
+	b.load(g, "/denials")
+	b.wait("live", `document.getElementById("live").textContent.includes("Live")`)
+	storm := func(d time.Duration) {
+		for end := time.Now().Add(d); time.Now().Before(end); {
+			for range 100 {
+				g.call("GET", "/nowhere", "")
+			}
+		}
+	}
+	storm(long / 4)
+	first, nodes := heap(b)
+	storm(long * 3 / 4)
+	last, more := heap(b)
+	t.Logf("heap %.1f MiB, then %.1f MiB; %v nodes, then %v", first/(1<<20), last/(1<<20), nodes, more)
+	if last > first*2+8<<20 || more > nodes*2+5000 {
+		t.Errorf("the tab grows: heap %.0f, then %.0f; nodes %v, then %v", first, last, nodes, more)
+	}
+	b.quiet()
+}
+
+// heap is what the tab uses after it has been cleaned up.
+func heap(b *tab) (bytes, nodes float64) {
+	b.t.Helper()
+	b.run(performance.Enable(), collect())
+	metrics, err := performance.GetMetrics().Do(executor(b))
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	for _, m := range metrics {
+		switch m.Name {
+		case "JSHeapUsedSize":
+			bytes = m.Value
+		case "Nodes":
+			nodes = m.Value
+		}
+	}
+	return bytes, nodes
+}
