@@ -3,6 +3,7 @@ package statuspage
 import (
 	"fmt"
 	"math"
+	"strconv"
 	"strings"
 	"time"
 
@@ -42,7 +43,7 @@ func requestChart(v pulse.View) chart {
 	asked := values(v, func(p pulse.Point) float64 { return p.Requests })
 	tokens := values(v, func(p pulse.Point) float64 { return p.Tokens })
 	top := nice(max(highest(asked), highest(tokens)))
-	return chart{Title: "Requests", Unit: "each second", Ticks: ticks(top, rate),
+	return chart{Title: "Requests", Unit: "each second", Ticks: ticks(top, plain),
 		Summary: fmt.Sprintf("Requests each second over 15 minutes: now %s, at most %s; tokens issued each second: now %s", rate(v.Current.Requests), rate(highest(asked)), rate(v.Current.Tokens)),
 		Shapes:  []shape{{"fill s1", area(zero(len(asked)), asked, top)}, {"line s1", path(asked, top)}, {"line s2 dash", path(tokens, top)}},
 		Legend:  []legend{{"s1", "requests to APIs", rate(v.Current.Requests) + "/s"}, {"s2 dash", "tokens issued", rate(v.Current.Tokens) + "/s"}}}
@@ -52,7 +53,7 @@ func requestChart(v pulse.View) chart {
 func denialChart(v pulse.View) chart {
 	all := values(v, func(p pulse.Point) float64 { return p.Denied })
 	top := nice(highest(all))
-	c := chart{Title: "Denials", Unit: "each second, by reason", Ticks: ticks(top, rate)}
+	c := chart{Title: "Denials", Unit: "each second, by reason", Ticks: ticks(top, plain)}
 	base := zero(len(all))
 	var total int64
 	for i, r := range v.Reasons {
@@ -74,7 +75,7 @@ func denialChart(v pulse.View) chart {
 				n += more.Count
 			}
 		}
-		c.Shapes = append(c.Shapes, shape{"fill " + class, area(base, next, top)}, shape{"line " + class, path(next, top)})
+		c.Shapes = append(c.Shapes, shape{"fill " + class, area(base, next, top)}, shape{"line " + class, path(above(base, next), top)})
 		c.Legend = append(c.Legend, legend{class, name, count(n)})
 		base = next
 	}
@@ -100,13 +101,31 @@ func timeChart(v pulse.View) chart {
 		if s == 0 {
 			return "0"
 		}
-		return took(time.Duration(s * float64(time.Second)))
+		if s < 1 {
+			return plain(s*1000) + " ms"
+		}
+		return plain(s) + " s"
 	}
 	return chart{Title: "Time", Unit: "of whole requests", Ticks: ticks(top, name),
 		Summary: fmt.Sprintf("Time of requests over 15 minutes: now half take at most %s, 95 per cent %s, 99 per cent %s", took(v.Current.P50), took(v.Current.P95), took(v.Current.P99)),
 		Shapes:  []shape{{"line s3 dot", path(p99, top)}, {"line s2 dash", path(p95, top)}, {"line s1", path(p50, top)}},
 		Legend:  []legend{{"s1", "p50", took(v.Current.P50)}, {"s2 dash", "p95", took(v.Current.P95)}, {"s3 dot", "p99", took(v.Current.P99)}}}
 }
+
+// above is the upper line where there is something under it, so that the line of a reason is there only where the reason is.
+func above(low, up []float64) []float64 {
+	out := make([]float64, len(up))
+	for i := range up {
+		out[i] = up[i]
+		if up[i]-low[i] < 1e-9 {
+			out[i] = math.NaN()
+		}
+	}
+	return out
+}
+
+// plain is a number of an axis.
+func plain(x float64) string { return strconv.FormatFloat(x, 'g', 4, 64) }
 
 func values(v pulse.View, of func(pulse.Point) float64) []float64 {
 	out := make([]float64, len(v.Points))

@@ -39,7 +39,7 @@ type frame struct {
 
 // live are the parts of each page that the stream replaces; every page has its banners and the state in its head besides.
 var live = map[string][]string{
-	"overview": {"numbers", "charts", "health", "recent"},
+	"overview": {"numbers", "charts", "configuration", "memory", "health", "recent"},
 	"routes":   {"routetable"},
 	"denials":  {"denialtable"},
 	"keys":     {"keytable"},

@@ -173,7 +173,7 @@ func TestPages(t *testing.T) {
 		}
 	}
 	_, body, _ := s.load(t, "/denials/req1")
-	for _, want := range []string{"✓ passed", "✗ failed", "· not reached", "clients.yaml:7", "gatehouse explain req1</pre>"} {
+	for _, want := range []string{`✓ <span class="word">passed`, `✗ <span class="word">failed`, `· <span class="word">not reached`, "clients.yaml:7", "gatehouse explain req1</pre>"} {
 		if !strings.Contains(body, want) {
 			t.Errorf("the denial lacks %q", want)
 		}
@@ -393,7 +393,7 @@ func (s *served) events(t *testing.T, page string) (next func(want string), clos
 func TestStream(t *testing.T) {
 	s := serve(t)
 	next, closed := s.events(t, "overview")
-	for _, part := range []string{`"part":"banners"`, `"part":"state"`, `"part":"numbers"`, `"part":"charts"`, `"part":"health"`, `"part":"recent"`, "event: beat"} {
+	for _, part := range []string{`"part":"banners"`, `"part":"state"`, `"part":"numbers"`, `"part":"charts"`, `"part":"configuration"`, `"part":"memory"`, `"part":"health"`, `"part":"recent"`, "event: beat"} {
 		next(part)
 	}
 	bad := *s.status.Load()

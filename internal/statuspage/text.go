@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"html/template"
 	"net/url"
+	"path/filepath"
 	"strings"
 	"time"
 	"unicode"
@@ -17,14 +18,11 @@ var funcs = template.FuncMap{
 	"shown": shown, "clean": clean, "span": span, "ago": ago, "clock": clock, "moment": moment, "day": day, "rate": rate, "took": took, "percent": percent, "count": count,
 	"share": share, "plural": plural, "label": func(c trace.Check) string { return c.Label() }, "join": strings.Join, "query": url.QueryEscape, "segment": url.PathEscape,
 	"age": age, "seconds": func(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }, "curl": curl, "short": trace.ShortKey, "example": example,
-	"secretState": secretState, "frameOf": func(f frame, body any) part { return part{f, body} },
+	"secretState": secretState, "terse": terse.Replace, "base": filepath.Base,
 }
 
-// part is a body with the frame around it, for templates that need both.
-type part struct {
-	Frame frame
-	Body  any
-}
+// terse leaves out of a duration what is nothing.
+var terse = strings.NewReplacer("h0m0s", "h", "m0s", "m")
 
 // shown is a text of a caller, or of the configuration.
 func shown(s string) string { return trace.Shown(s) }
@@ -124,6 +122,8 @@ func took(d time.Duration) string {
 	switch ms := float64(d) / float64(time.Millisecond); {
 	case d == 0:
 		return "–"
+	case ms < 1:
+		return fmt.Sprintf("%d µs", d.Microseconds())
 	case ms < 10:
 		return fmt.Sprintf("%.1f ms", ms)
 	case ms < 1000:

@@ -75,7 +75,7 @@ func TestCharts(t *testing.T) {
 		t.Errorf("the legend: %+v", legend)
 	}
 	// The uppermost line of the stack is at all denials.
-	if top := list[1].Shapes[len(list[1].Shapes)-1].Path; !strings.Contains(top, "L300.0 40.0") {
+	if top := list[1].Shapes[len(list[1].Shapes)-1].Path; top != "M298.0 40.0L300.0 40.0" {
 		t.Errorf("the stack ends at %s", top)
 	}
 	// One measured moment between empty ones is still to be seen.
@@ -95,7 +95,7 @@ func TestCharts(t *testing.T) {
 func TestText(t *testing.T) {
 	now := time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC)
 	for _, tc := range [][2]string{
-		{rate(0), "0"}, {rate(.02), "0.1"}, {rate(3.14), "3.1"}, {rate(99.6), "100"}, {rate(12_345), "12.3k"}, {took(0), "–"}, {took(1234 * time.Microsecond), "1.2 ms"},
+		{rate(0), "0"}, {rate(.02), "0.1"}, {rate(3.14), "3.1"}, {rate(99.6), "100"}, {rate(12_345), "12.3k"}, {took(0), "–"}, {took(40 * time.Microsecond), "40 µs"}, {terse.Replace("6000 per 1m0s, 9 per 1h0m0s, 1 per 10s"), "6000 per 1m, 9 per 1h, 1 per 10s"}, {took(1234 * time.Microsecond), "1.2 ms"},
 		{took(250 * time.Millisecond), "250 ms"}, {took(1500 * time.Millisecond), "1.50 s"}, {percent(0), "0 %"}, {percent(.0004), "< 0.1 %"}, {percent(.034), "3.4 %"}, {percent(1), "100 %"},
 		{count(999), "999"}, {count(1234567), "1\u202f234\u202f567"}, {span(3720 * time.Second), "1 h 2 m"}, {span(50 * time.Hour), "2 d 2 h"}, {ago(now, now), "now"},
 		{ago(now.Add(-90*time.Second), now), "1 m 30 s ago"}, {age("2026-11-20", now), "5 days"}, {age("yesterday", now), ""}, {age("2026-11-25", now), "today"},
