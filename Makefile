@@ -9,7 +9,7 @@ FAULTS      ?= 5m
 FUZZPKGS    ?= ./...
 CLIENTS     := internal/blackbox/testdata/clients
 
-.PHONY: build test big faults bench lint fuzz run redis clients strangers deploy-check
+.PHONY: build test big faults bench lint fuzz run redis clients strangers deploy-check e2e
 
 build: ## one static binary, ./gatehouse
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o gatehouse ./cmd/gatehouse
@@ -53,6 +53,10 @@ strangers: ## installs those clients, as far as the system's package manager has
 deploy-check: redis ## deploy/ against the program: image, unit, rules, dashboard, compose; installs promtool and systemd-analyze
 	sh .ci/deploy
 	GATEHOUSE_DEPLOY=required $(GO) test -count=1 ./internal/deploytest
+
+e2e: redis ## the status page in a real browser; installs Chromium. SCREENSHOTS=DIR keeps pictures, GATEHOUSE_E2E_SOAK=10m soaks longer
+	sh .ci/e2e
+	cd deploy/e2e && $(GO) vet ./... && $(GO) test -count=1 -timeout 9m ./...
 
 fuzz: ## every fuzz target that FUZZ matches, FUZZTIME each
 	@for pkg in $$($(GO) list $(FUZZPKGS)); do \
