@@ -83,9 +83,9 @@ clients_file: clients.yaml
     scopes: {orders:read: Read orders, orders:write: Write orders}
     rate_limit: {requests: 6000, per: 1m}
     routes:
-      - {match: GET /orders/{id}, scopes: [orders:read]}
+      - {match: "GET /orders/{id}", scopes: [orders:read]}
       - {match: POST /orders, scopes: [orders:write]}
-      - {match: DELETE /orders/{id}, scopes: [orders:write]}
+      - {match: "DELETE /orders/{id}", scopes: [orders:write]}
       - {match: GET /health, auth: public}
 %s`, g.public, g.public, g.admin, g.adminExtra, g.extra, g.upstream, g.routes)
 }
@@ -112,8 +112,7 @@ func (o *tail) String() string              { o.mu.Lock(); defer o.mu.Unlock(); 
 func (g *gateway) start() *gateway {
 	g.t.Helper()
 	g.write("clients.yaml", fmt.Sprintf("version: 1\nclients:\n  billing-worker:\n    grants: {orders: [orders:read]}\n    secrets: [{sha256: %x, created: 2026-09-01, note: in the vault}]\n%s", sha256.Sum256([]byte(secretText)), g.clients))
-	g.write("config.yaml", strings.ReplaceAll(g.config(), "match: GET /orders/{id}", `match: "GET /orders/{id}"`))
-	g.write("config.yaml", strings.ReplaceAll(strings.ReplaceAll(g.config(), "match: GET /orders/{id}", `match: "GET /orders/{id}"`), "match: DELETE /orders/{id}", `match: "DELETE /orders/{id}"`))
+	g.write("config.yaml", g.config())
 	cmd := exec.Command(program, "run", "-c", filepath.Join(g.dir, "config.yaml"))
 	log := &tail{}
 	cmd.Stderr = log
@@ -121,7 +120,12 @@ func (g *gateway) start() *gateway {
 		g.t.Fatal(err)
 	}
 	g.t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
-	eventually(g.t, "readiness; the log:\n"+log.String(), func() bool {
+	g.t.Cleanup(func() {
+		if g.t.Failed() {
+			g.t.Logf("the log:\n%s", log)
+		}
+	})
+	eventually(g.t, "readiness", func() bool {
 		res, err := http.Get("http://" + g.admin + "/-/ready")
 		if err != nil {
 			return false

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -103,7 +104,7 @@ func TestBrokenReload(t *testing.T) {
 	}
 	g.write("config.yaml", strings.Replace(string(text), "scopes: [orders:write]", "scopes: [order:write]", 1))
 	b.wait("the red banner", `!!document.querySelector(".banner.red")`)
-	contains(t, "the banner", b.text(".banner.red"), "✗ Error", "config.yaml:15:", "orders:write")
+	contains(t, "the banner", b.text(".banner.red"), "✗ Error", "config.yaml:13:", `did you mean "orders:write"?`)
 	g.write("config.yaml", string(text))
 	b.wait("no banner", `!document.querySelector(".banner.red")`)
 	b.quiet()
@@ -128,7 +129,7 @@ func TestRedisDown(t *testing.T) {
 	}
 	redis := run()
 	g := newGateway(t)
-	g.write("ring.key", strings.Repeat("5a", 32)+"\n")
+	g.write("ring.key", base64.StdEncoding.EncodeToString(make([]byte, 32))+"\n")
 	g.extra = fmt.Sprintf("state: {redis: {addrs: [%q]}}\ntokens: {ring_key_file: ring.key}\n", address)
 	g.start()
 	b := open(t)

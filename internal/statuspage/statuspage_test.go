@@ -183,6 +183,26 @@ func TestPages(t *testing.T) {
 	}
 }
 
+// The state of a fleet, and of everything else that a status may hold.
+func TestFleet(t *testing.T) {
+	s := serve(t)
+	full, zero, late := *s.status.Load(), 0.0, 2.5
+	full.State.Redis = &adminapi.RedisStatus{Mode: "standalone", Addrs: []string{"127.0.0.1:6379"}, Up: true}
+	full.Revocations.Staleness = &zero
+	full.Fleet = []adminapi.FleetNode{{Name: "a", Self: true, Live: true, Behind: &zero}, {Name: "b", Live: true, Behind: &late}, {Name: "c"}}
+	full.Upstreams = []adminapi.UpstreamStatus{{API: "orders", Endpoint: "http://x", Up: true, Breaker: "closed"}, {API: "orders", Endpoint: "http://y", Why: "refused"}}
+	full.Limits.Decisions = map[string]int64{"redis": 7}
+	full.Audit = &adminapi.AuditStatus{Failing: true, Lost: 3}
+	full.Denials = s.page.o.Denials(1)
+	s.status.Store(&full)
+	status, body, _ := s.load(t, "/")
+	for _, want := range []string{"up to date", "behind by 2.5s", "reading all anew", "✗ silent", "✗ down", "refused", "7 by redis", "can't be written", "req1"} {
+		if status != 200 || !strings.Contains(strings.ReplaceAll(body, "&#39;", "'"), want) {
+			t.Errorf("%d lacks %q", status, want)
+		}
+	}
+}
+
 func TestActs(t *testing.T) {
 	s := serve(t)
 	form := s.form(t)

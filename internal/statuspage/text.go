@@ -18,7 +18,7 @@ var funcs = template.FuncMap{
 	"shown": shown, "clean": clean, "span": span, "ago": ago, "clock": clock, "moment": moment, "day": day, "rate": rate, "took": took, "percent": percent, "count": count,
 	"share": share, "plural": plural, "label": func(c trace.Check) string { return c.Label() }, "join": strings.Join, "query": url.QueryEscape, "segment": url.PathEscape,
 	"age": age, "seconds": func(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }, "curl": curl, "short": trace.ShortKey, "example": example,
-	"secretState": secretState, "terse": terse.Replace, "base": filepath.Base,
+	"secretState": secretState, "terse": terse.Replace, "behind": behind, "base": filepath.Base,
 }
 
 // terse leaves out of a duration what is nothing.
@@ -76,6 +76,17 @@ func ago(t, now time.Time) string {
 		return "now"
 	}
 	return span(d) + " ago"
+}
+
+// behind is how far a node's revocations are behind the last there are.
+func behind(seconds *float64) string {
+	switch {
+	case seconds == nil:
+		return "reading all anew"
+	case *seconds == 0:
+		return "up to date"
+	}
+	return "behind by " + span(time.Duration(*seconds*float64(time.Second)))
 }
 
 func clock(t time.Time) string { return t.UTC().Format("15:04:05") }
