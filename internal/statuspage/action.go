@@ -96,7 +96,7 @@ func (p *Page) revoke(w http.ResponseWriter, r *http.Request, v visitor) {
 		p.done(w, r, back, note{Bad: true, Text: "Not revoked: " + err.Error()})
 		return
 	}
-	p.done(w, r, back, note{Text: fmt.Sprintf("Revoked: %d of %d %s refuse every token issued to %s so far.", done.Applied, done.Live, plural("node", done.Live), id)})
+	p.done(w, r, back, note{Text: fmt.Sprintf("Revoked: on %d of %d %s, every token issued to %s so far is refused.", done.Applied, done.Live, plural("node", done.Live), id)})
 }
 
 func (p *Page) rotate(w http.ResponseWriter, r *http.Request, v visitor) {

@@ -221,10 +221,10 @@ func TestActs(t *testing.T) {
 	if status != 303 || s.revoked.Load() == nil || *s.revoked.Load() != (adminapi.RevokeRequest{Client: "worker", Reason: "leaked"}) {
 		t.Fatalf("%d %v", status, s.revoked.Load())
 	}
-	if _, body, _ := s.load(t, h.Get("Location")); !strings.Contains(body, "1 of 1 node refuse every token") {
+	if _, body, _ := s.load(t, h.Get("Location")); !strings.Contains(body, "on 1 of 1 node, every token") {
 		t.Errorf("no note: %s", body)
 	}
-	if _, body, _ := s.load(t, h.Get("Location")); strings.Contains(body, "refuse every token") {
+	if _, body, _ := s.load(t, h.Get("Location")); strings.Contains(body, "every token issued to worker so far") {
 		t.Error("the note is shown twice")
 	}
 	if status, _, _ := s.post(t, "/clients/revoke", "client", "nobody", "form", form, "confirm", "yes"); status != 404 {
