@@ -31,6 +31,11 @@ func TestAdmin(t *testing.T) {
 			}
 			return adminapi.Clients{Since: "2026-11-01", Clients: []adminapi.Client{{ID: "a", LastTokenDay: "2026-11-24"}}}, nil
 		},
+		Routes: func() []adminapi.Route { return []adminapi.Route{{API: "orders", Match: "GET /orders"}} },
+		Login: func(context.Context, adminapi.LoginRequest) (adminapi.Login, error) {
+			return adminapi.Login{Path: "/login?code=x"}, nil
+		},
+		Page:    http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "the page "+r.URL.Path) }),
 		Metrics: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "gatehouse_up 1\n") }),
 	}))
 	defer ts.Close()
@@ -79,6 +84,14 @@ func TestAdmin(t *testing.T) {
 		{"a name that is not ours (DNS rebinding)", "POST", "/api/v1/reload", "evil.example", []string{"Authorization", good}, 403, "admin.hosts"},
 		{"another origin's page", "POST", "/api/v1/reload", "", []string{"Authorization", good, "Sec-Fetch-Site", "cross-site"}, 403, ""},
 		{"another Origin", "POST", "/api/v1/reload", "", []string{"Authorization", good, "Origin", "https://evil.example"}, 403, ""},
+		{"routes", "GET", "/api/v1/routes", "", []string{"Authorization", good}, 200, `"match":"GET /orders"`},
+		{"routes need the token", "GET", "/api/v1/routes", "", nil, 401, "token_file"},
+		{"a login link", "POST", "/api/v1/login", "", []string{"Authorization", good}, 200, `"path":"/login?code=x"`},
+		{"a login link needs the token", "POST", "/api/v1/login", "", nil, 401, "token_file"},
+		{"the page asks for the token itself", "GET", "/keys", "", nil, 200, "the page /keys"},
+		{"the page by a name that is not ours", "GET", "/", "evil.example", nil, 403, "admin.hosts"},
+		{"the page from another origin", "POST", "/reload", "", []string{"Sec-Fetch-Site", "same-site"}, 403, "other origins"},
+		{"the page from another Origin", "POST", "/reload", "", []string{"Origin", "null"}, 403, "other origins"},
 		{"GET does not reload", "GET", "/api/v1/reload", "", []string{"Authorization", good}, 405, ""},
 		{"no pprof unless asked", "GET", "/debug/pprof/", "", []string{"Authorization", good}, 404, ""},
 		{"an unknown path tells nothing without a token", "GET", "/api/v1/x", "", nil, 401, ""},
