@@ -33,11 +33,8 @@ type shape struct{ Class, Path string }
 // legend is what a shape stands for, and its number.
 type legend struct{ Class, Name, Value string }
 
-// charts draws all three, and returns the legend of the reasons.
-func charts(v pulse.View) ([]chart, []legend) {
-	requests, denials, times := requestChart(v), denialChart(v), timeChart(v)
-	return []chart{requests, denials, times}, denials.Legend
-}
+// charts draws all three: requests, denials, times.
+func charts(v pulse.View) []chart { return []chart{requestChart(v), denialChart(v), timeChart(v)} }
 
 func requestChart(v pulse.View) chart {
 	asked := values(v, func(p pulse.Point) float64 { return p.Requests })

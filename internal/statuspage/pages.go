@@ -3,7 +3,6 @@ package statuspage
 import (
 	"bytes"
 	"cmp"
-	"context"
 	"html/template"
 	"net/http"
 	"net/url"
@@ -93,7 +92,8 @@ func (p *Page) page(name string, r *http.Request, v visitor) frame {
 	f.Events = "/events?" + events.Encode()
 	switch name {
 	case "overview":
-		f.Body = overview(p.o.Pulse())
+		pulse := p.o.Pulse()
+		f.Body = overviewData{pulse.Current, charts(pulse)}
 	case "routes":
 		f.Body = p.routesData(q)
 	case "denials":
@@ -133,16 +133,8 @@ func (p *Page) problem(w http.ResponseWriter, status int, title, text string) {
 }
 
 type overviewData struct {
-	Now     pulse.Point
-	Share   float64 // of the requests, those that are refused
-	Charts  []chart
-	Reasons []legend
-}
-
-func overview(v pulse.View) overviewData {
-	d := overviewData{Now: v.Current}
-	d.Charts, d.Reasons = charts(v)
-	return d
+	Now    pulse.Point
+	Charts []chart
 }
 
 type routesData struct {
@@ -157,7 +149,7 @@ type tryData struct {
 	Method, URL, Client, Scopes string
 	Clients                     []string
 	Error                       string
-	Trace                       *traceData
+	Trace                       *trace.Trace
 }
 
 // routesData lists what is broken first, then what refuses, then what is used most.
@@ -195,7 +187,7 @@ func (p *Page) try(w http.ResponseWriter, r *http.Request, v visitor) {
 	if err != nil {
 		d.Try.Error = err.Error()
 	} else {
-		d.Try.Trace = newTrace(t)
+		d.Try.Trace = t
 	}
 	f.Body = d
 	p.render(w, http.StatusOK, "routes", f)
@@ -229,24 +221,7 @@ func (p *Page) denialsData(q url.Values) denialsData {
 
 type denialData struct {
 	adminapi.Denial
-	Shown   *traceData
 	Command string // that shows the same on a terminal
-}
-
-// traceData is a trace as it is shown.
-type traceData struct {
-	*trace.Trace
-	Left []string // the steps that were not reached, in words
-}
-
-func newTrace(t *trace.Trace) *traceData {
-	d := &traceData{Trace: t}
-	for _, s := range t.Steps {
-		if s.Outcome == trace.NotReached {
-			d.Left = append(d.Left, s.Check.Label())
-		}
-	}
-	return d
 }
 
 func (p *Page) denialData(id, admin string) any {
@@ -261,90 +236,11 @@ func (p *Page) denialData(id, admin string) any {
 	if admin != usualAdmin {
 		command += " --admin " + quote(admin)
 	}
-	return denialData{d, newTrace(d.Trace), command}
+	return denialData{d, command}
 }
 
 // usualAdmin is where the commands look where nothing is said.
 const usualAdmin = "127.0.0.1:8081"
-
-type clientsData struct {
-	Filter  string
-	All     int
-	Clients []Client
-	Last    lastTokens
-	Now     time.Time
-}
-
-type clientData struct {
-	*Client
-	Last string // when it last got a token, in words
-}
-
-// LastOf is when a client last got a token, in words.
-func (d clientsData) LastOf(id string) string { return d.Last.of(id) }
-
-// lastTokens are the days on which clients last got a token.
-type lastTokens struct {
-	known bool
-	since string // the day from which on they were noted
-	days  map[string]string
-}
-
-// lastTokens asks for the days. Redis may be away: the page then says that it does not know.
-func (p *Page) lastTokens(ctx context.Context) lastTokens {
-	ctx, cancel := context.WithTimeout(ctx, time.Second)
-	defer cancel()
-	all, err := p.o.LastTokens(ctx)
-	if err != nil {
-		return lastTokens{}
-	}
-	l := lastTokens{known: true, since: all.Since, days: map[string]string{}}
-	for _, c := range all.Clients {
-		l.days[c.ID] = c.LastTokenDay
-	}
-	return l
-}
-
-func (l lastTokens) of(id string) string {
-	switch {
-	case !l.known:
-		return "not known now"
-	case l.days[id] != "":
-		return l.days[id]
-	case l.since == "":
-		return "none known"
-	}
-	return "none since " + l.since
-}
-
-func (p *Page) clientsData(ctx context.Context, q url.Values) clientsData {
-	d := clientsData{Filter: clip(q.Get("q")), Now: time.Now(), Last: p.lastTokens(ctx)}
-	all := p.o.Clients()
-	d.All = len(all)
-	for _, c := range all {
-		if matches(d.Filter, c.words()...) {
-			d.Clients = append(d.Clients, c)
-		}
-	}
-	d.Clients = d.Clients[:min(len(d.Clients), rows)]
-	return d
-}
-
-func (c *Client) words() []string {
-	words := []string{c.ID, c.Where, c.Keys}
-	for _, g := range c.Grants {
-		words = append(words, g.API, strings.Join(g.Scopes, " "))
-	}
-	return words
-}
-
-func (p *Page) client(id string) *Client {
-	all := p.o.Clients()
-	if i := slices.IndexFunc(all, func(c Client) bool { return c.ID == id }); i >= 0 {
-		return &all[i]
-	}
-	return nil
-}
 
 type keysData struct {
 	Keys []adminapi.Key

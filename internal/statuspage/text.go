@@ -16,7 +16,7 @@ import (
 // that nothing turns the direction of the text around it.
 var funcs = template.FuncMap{
 	"shown": shown, "clean": clean, "span": span, "ago": ago, "clock": clock, "moment": moment, "day": day, "rate": rate, "took": took, "percent": percent, "count": count,
-	"share": share, "plural": plural, "label": func(c trace.Check) string { return c.Label() }, "join": strings.Join, "query": url.QueryEscape, "segment": url.PathEscape,
+	"share": share, "plural": plural, "label": func(c trace.Check) string { return c.Label() }, "join": strings.Join,
 	"age": age, "seconds": func(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }, "curl": curl, "short": trace.ShortKey, "example": example,
 	"secretState": secretState, "terse": terse.Replace, "behind": behind, "base": filepath.Base,
 }

@@ -67,7 +67,8 @@ func TestCharts(t *testing.T) {
 		v.Points[i].ByReason = make([]float64, 6)
 	}
 	v.Points[1] = pulse.Point{Requests: 30, Denied: 6, P50: time.Millisecond, P95: 2 * time.Millisecond, P99: 40 * time.Millisecond, ByReason: []float64{1, 1, 1, 1, 1, 1}}
-	list, legend := charts(v)
+	list := charts(v)
+	legend := list[1].Legend
 	if len(list) != 3 || list[0].Ticks[0] != "50" || list[1].Ticks[0] != "10" || list[2].Ticks[0] != "50 ms" {
 		t.Errorf("axes: %v %v %v", list[0].Ticks, list[1].Ticks, list[2].Ticks)
 	}
@@ -82,7 +83,7 @@ func TestCharts(t *testing.T) {
 	if p50 := list[2].Shapes[2].Path; p50 != "M298.0 98.0L300.0 98.0" {
 		t.Errorf("one point: %q", p50)
 	}
-	if empty, legend := charts(pulse.View{}); len(legend) != 1 || strings.Contains(empty[0].Shapes[1].Path, "NaN") {
+	if empty := charts(pulse.View{}); len(empty[1].Legend) != 1 || strings.Contains(empty[0].Shapes[1].Path, "NaN") {
 		t.Errorf("nothing at all: %+v", empty)
 	}
 	for in, want := range map[float64]float64{0: 1, .3: .5, 1: 1, 1.1: 2, 4: 5, 7: 10, 101: 200} {
