@@ -105,6 +105,7 @@ func (c *call) rewrite(pr *httputil.ProxyRequest) {
 		h["Connection"], h["Upgrade"] = []string{"Upgrade"}, []string{"websocket"}
 	}
 	dropUnsafe(h)
+	dropCookie(h, c.gw.o.PrivateCookie)
 	c.identityHeaders(h)
 	c.forwardedHeaders(h)
 	h["X-Request-Id"] = []string{c.rec.ID}

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 )
 
@@ -18,6 +19,27 @@ func dropUnsafe(h http.Header) {
 		if !passes(name) {
 			delete(h, name)
 		}
+	}
+}
+
+// dropCookie takes a cookie out of what the client sent, and leaves the others as they are.
+func dropCookie(h http.Header, name string) {
+	lines := h["Cookie"]
+	if name == "" || !slices.ContainsFunc(lines, func(l string) bool { return strings.Contains(l, name) }) {
+		return
+	}
+	var kept []string
+	for _, l := range lines {
+		pairs := slices.DeleteFunc(strings.Split(l, ";"), func(pair string) bool {
+			n, _, _ := strings.Cut(pair, "=")
+			return strings.TrimSpace(n) == name
+		})
+		if len(pairs) > 0 {
+			kept = append(kept, strings.TrimLeft(strings.Join(pairs, ";"), " "))
+		}
+	}
+	if delete(h, "Cookie"); len(kept) > 0 {
+		h["Cookie"] = kept
 	}
 }
 

@@ -249,3 +249,23 @@ func TestClientAddr(t *testing.T) {
 		t.Errorf("mapped IPv4: %v, want %v", got, want)
 	}
 }
+
+// The cookie of the admin listener's page goes to no upstream, and all others do, byte for byte.
+func TestPrivateCookie(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, func(o *Options) { o.PrivateCookie = "gatehouse_admin" }, public("GET /p"))
+	for sent, want := range map[string]string{
+		"gatehouse_admin=s3cret":                      "",
+		"a=1; gatehouse_admin=s3cret; b=2":            "a=1; b=2",
+		"gatehouse_admin=s3cret; b=\"2\"":             "b=\"2\"",
+		"a=1;gatehouse_admin=s3cret;gatehouse_admin=": "a=1",
+		"a=gatehouse_admin; my_gatehouse_admin=1":     "a=gatehouse_admin; my_gatehouse_admin=1",
+		"a=1;  b=2": "a=1;  b=2",
+	} {
+		w.raw("GET /p HTTP/1.1\r\nHost: gate.example\r\nCookie: "+sent+"\r\n\r\n", "GET")
+		list := w.up.take()
+		if len(list) != 1 || list[0].header.Get("Cookie") != want {
+			t.Errorf("Cookie: %s reached the upstream as %v, wanted %q", sent, list, want)
+		}
+	}
+}

@@ -40,6 +40,9 @@ type Options struct {
 	TrustedProxies []netip.Prefix
 	// IdleTimeout is the longest wait between bytes of a body, in either direction. Zero means a minute.
 	IdleTimeout time.Duration
+	// PrivateCookie is the name of a cookie that no upstream gets: cookies know hosts and not ports, so that a browser sends
+	// those of the admin listener to a gateway on the same host. "": all pass.
+	PrivateCookie string
 	// Draining reports whether the process is about to stop, so that connections end with their next response. Nil: it never is.
 	Draining func() bool
 	Log      *slog.Logger     // nil: nothing is logged

@@ -17,6 +17,7 @@ import (
 	"gatehouse/internal/ratelimit"
 	"gatehouse/internal/revoke"
 	"gatehouse/internal/statedb"
+	"gatehouse/internal/statuspage"
 	"gatehouse/internal/token"
 	"gatehouse/proxy"
 	"gatehouse/tokenep"
@@ -127,6 +128,7 @@ func (a *App) build(ctx context.Context, cfg *config.Config, prev *snapshot) (_ 
 		Routes: routes, Documents: documents, Own: endpoint.Endpoints(), PublicURL: cfg.Server.PublicURL,
 		Verifier: verifier, Revocations: revocations{a.revocations}, Clients: clientStates{registry}, Limiter: a.limiter, ClientLimits: clientLimits(cfg),
 		Sinks:          append([]exchange.Sink{a.metrics, exchange.AccessLog{Log: a.log}, a.quotas, a.audit, a.lastUse, &a.limited, &a.denials, a.pulse}, a.opts.Sinks...),
+		PrivateCookie:  statuspage.Cookie,
 		TrustedProxies: cfg.Server.TrustedProxies, IdleTimeout: cfg.Server.IdleTimeout, Draining: a.ending.Load, Log: a.log, Now: time.Now,
 	}
 	if prev != nil {

@@ -15,8 +15,11 @@ import (
 	"gatehouse/internal/secret"
 )
 
+// Cookie is the name of the cookie that holds a login. Where gateway and admin listener have one host, a browser sends it to
+// both, and the gateway keeps it from upstreams.
+const Cookie = "gatehouse_admin"
+
 const (
-	cookieName  = "gatehouse_admin"
 	idleEnd     = time.Hour // a session ends so long after it was last used
 	oldEnd      = 12 * time.Hour
 	mostLogins  = 100         // sessions; the one that was used longest ago makes room
@@ -62,7 +65,7 @@ func (p *Page) visitor(r *http.Request) (v visitor, ok bool) {
 	if token.Empty() {
 		return visitor{form: p.open}, true
 	}
-	cookie, err := r.Cookie(cookieName)
+	cookie, err := r.Cookie(Cookie)
 	if err != nil {
 		return visitor{}, false
 	}
@@ -112,7 +115,7 @@ func (s *sessions) usedAt(id sum, now time.Time) time.Time {
 }
 
 func (s *sessions) end(w http.ResponseWriter, r *http.Request) {
-	if c, err := r.Cookie(cookieName); err == nil {
+	if c, err := r.Cookie(Cookie); err == nil {
 		s.mu.Lock()
 		delete(s.live, sha256.Sum256([]byte(c.Value)))
 		s.mu.Unlock()
@@ -125,7 +128,7 @@ func (s *sessions) end(w http.ResponseWriter, r *http.Request) {
 // cookie is Secure where the browser came by TLS, of a proxy in front of the listener: whoever claims that falsely gets a cookie
 // that is of less use.
 func cookie(r *http.Request, value string) *http.Cookie {
-	return &http.Cookie{Name: cookieName, Value: value, Path: "/", HttpOnly: true, SameSite: http.SameSiteStrictMode,
+	return &http.Cookie{Name: Cookie, Value: value, Path: "/", HttpOnly: true, SameSite: http.SameSiteStrictMode,
 		Secure: r.TLS != nil || r.Header.Get("X-Forwarded-Proto") == "https", MaxAge: int(oldEnd.Seconds())}
 }
 
