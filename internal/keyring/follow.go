@@ -165,8 +165,11 @@ func (r *Ring) wait() time.Duration {
 		case Current:
 			at = k.Until.Add(-before)
 		}
-		if d := at.Sub(now); d > 0 {
+		switch d := at.Sub(now); {
+		case d > 0:
 			most = min(most, d)
+		case k.State == Next: // its time came after the states were last judged
+			most = min(most, fetchGap)
 		}
 	}
 	return max(most, time.Millisecond)

@@ -173,6 +173,27 @@ func TestRotate(t *testing.T) {
 	}
 }
 
+// A key whose time came after the states were last judged is not waited for until the next look at the clock.
+func TestOverdueKeyIsNotWaitedFor(t *testing.T) {
+	t.Parallel()
+	c := newClock()
+	r := manual(t, Options{DB: openDB(t, t.TempDir()), Now: c.now}, Use{Algorithms: es})
+	if _, err := r.Rotate(t.Context(), token.ES256, time.Second); err != nil {
+		t.Fatal(err)
+	}
+	if wait := r.wait(); wait != time.Second {
+		t.Errorf("waits %s for a key that signs in a second", wait)
+	}
+	c.add(time.Second + time.Millisecond)
+	if wait := r.wait(); wait > fetchGap {
+		t.Errorf("waits %s for a key that should sign", wait)
+	}
+	r.step(t)
+	if wait := r.wait(); wait != lookEvery {
+		t.Errorf("waits %s with nothing due", wait)
+	}
+}
+
 // What was handed out before a restart is not known any more, and waited for all the same.
 func TestRotateAfterRestart(t *testing.T) {
 	t.Parallel()
