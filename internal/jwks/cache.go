@@ -112,7 +112,9 @@ func (c *Cache) hold(from Source) *Set {
 		s.content.Store(c.known(from))
 		h = &held{Set: s}
 		c.sets[from] = h
-		go s.keep(ctx)
+		s.mu.Lock()
+		go s.keep(ctx, s.start()) // begun here: a fetch for a request may end before keep runs, and there would be two
+		s.mu.Unlock()
 	}
 	h.holders++
 	return h.Set

@@ -219,15 +219,9 @@ func (s *Set) pause() time.Duration {
 	return min(firstPause<<min(s.failures-1, 10), s.every)
 }
 
-// keep fetches in the background until ctx ends.
-func (s *Set) keep(ctx context.Context) {
+// keep fetches in the background until ctx ends. The first fetch is under way.
+func (s *Set) keep(ctx context.Context, f *flight) {
 	for {
-		s.mu.Lock()
-		f := s.flight
-		if f == nil {
-			f = s.start()
-		}
-		s.mu.Unlock()
 		<-f.done
 		s.mu.Lock()
 		wait := jitter(s.pause())
@@ -239,6 +233,11 @@ func (s *Set) keep(ctx context.Context) {
 			return
 		case <-timer.C:
 		}
+		s.mu.Lock()
+		if f = s.flight; f == nil {
+			f = s.start()
+		}
+		s.mu.Unlock()
 	}
 }
 
