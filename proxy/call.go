@@ -47,7 +47,8 @@ type call struct {
 	cancel   context.CancelCauseFunc
 	watch    watch       // cancels what takes too long
 	at       *member     // the endpoint that it is sent to; nil: none
-	answered atomic.Bool // the upstream's response headers are there
+	answer   http.Header // the header of the upstream's response, but for 101
+	answered atomic.Bool // it is there
 	inbound  *inbound    // nil: no body
 	upgrade  bool        // the client asks for a WebSocket, and may
 	tunnel   *tunnel     // what the connection has become; nil: nothing
@@ -125,11 +126,12 @@ func (c *call) stamp(h http.Header) {
 
 // label sets the headers that tell the caller about its request.
 func (c *call) label(h http.Header) {
-	h["X-Request-Id"] = []string{c.rec.ID}
+	set := setter{header: h, values: make([]string, 0, 3)}
+	set.to("X-Request-Id", c.rec.ID)
 	if c.fields.policy != "" {
-		h["Ratelimit-Policy"] = []string{c.fields.policy}
+		set.to("Ratelimit-Policy", c.fields.policy)
 	}
 	if c.fields.limit != "" {
-		h["Ratelimit"] = []string{c.fields.limit}
+		set.to("Ratelimit", c.fields.limit)
 	}
 }

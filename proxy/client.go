@@ -1,7 +1,6 @@
 package proxy
 
 import (
-	"net/http"
 	"net/netip"
 	"slices"
 	"strings"
@@ -48,29 +47,39 @@ func isTrusted(a netip.Addr, trusted []netip.Prefix) bool {
 	return slices.ContainsFunc(trusted, func(p netip.Prefix) bool { return p.Contains(a) })
 }
 
-// forwardedHeaders sets who calls, and how the caller reached us. A trusted peer's word is continued; anyone else's is
-// gone by now, and the peer is the client.
-func (c *call) forwardedHeaders(h http.Header) {
-	in := c.r.Header
-	host, proto, chain := c.r.Host, "http", c.peer.String()
+// origin is who calls, and how the caller reached us.
+type origin struct{ client, chain, host, proto string }
+
+// forwarded is the origin of a request. A trusted peer's word is continued; anyone else's counts for nothing, and the peer is
+// the client.
+func (c *call) forwarded() origin {
+	o := origin{client: c.rec.Remote, chain: c.rec.Remote, host: c.r.Host, proto: "http"}
 	if c.r.TLS != nil {
-		proto = "https"
+		o.proto = "https"
 	}
-	if isTrusted(c.peer, c.gw.o.TrustedProxies) {
-		if prior := strings.Join(in["X-Forwarded-For"], ", "); prior != "" {
-			chain = prior + ", " + chain
-		}
-		if v := in["X-Forwarded-Proto"]; len(v) == 1 && (v[0] == "http" || v[0] == "https") {
-			proto = v[0]
-		}
-		if v := in["X-Forwarded-Host"]; len(v) == 1 && canonicalHost(v[0]) != "" {
-			host = v[0]
-		}
+	if !isTrusted(c.peer, c.gw.o.TrustedProxies) {
+		return o
 	}
-	if c.peer.IsValid() {
-		h["X-Real-Ip"] = []string{c.remote.String()}
-		h["X-Forwarded-For"] = []string{chain}
+	in := c.r.Header
+	o.chain = c.peer.String()
+	if prior := strings.Join(in["X-Forwarded-For"], ", "); prior != "" {
+		o.chain = prior + ", " + o.chain
 	}
-	h["X-Forwarded-Host"] = []string{host}
-	h["X-Forwarded-Proto"] = []string{proto}
+	if v := in["X-Forwarded-Proto"]; len(v) == 1 && (v[0] == "http" || v[0] == "https") {
+		o.proto = v[0]
+	}
+	if v := in["X-Forwarded-Host"]; len(v) == 1 && canonicalHost(v[0]) != "" {
+		o.host = v[0]
+	}
+	return o
+}
+
+// headers tells the upstream. A peer on a Unix socket has no address.
+func (o origin) headers(set *setter) {
+	if o.client != "" {
+		set.to("X-Real-Ip", o.client)
+		set.to("X-Forwarded-For", o.chain)
+	}
+	set.to("X-Forwarded-Host", o.host)
+	set.to("X-Forwarded-Proto", o.proto)
 }

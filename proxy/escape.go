@@ -27,6 +27,15 @@ var isVisible = byteSet("!\"#$&'()*+,-./0123456789:;<=>?@ABCDEFGHIJKLMNOPQRSTUVW
 // the field, and what was meant can be told again.
 func headerValue(s string) string { return escape(s, &isVisible) }
 
+// scopesValue is headerValue for a list of scopes, and leaves the spaces between them.
+func scopesValue(s string) string { return escape(s, &isScopeList) }
+
+var isScopeList = func() [256]bool {
+	set := isVisible
+	set[' '] = true
+	return set
+}()
+
 // escape percent-encodes the bytes of s that are not in keep, and returns s itself where there are none.
 func escape(s string, keep *[256]bool) string {
 	n := 0

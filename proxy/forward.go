@@ -19,7 +19,7 @@ func callOf(ctx context.Context) *call { return ctx.Value(callKey{}).(*call) }
 // newReverseProxy returns what forwards the requests of all routes. It decides nothing: whatever comes here may pass.
 func newReverseProxy(log *slog.Logger) *httputil.ReverseProxy {
 	return &httputil.ReverseProxy{
-		Rewrite:        func(pr *httputil.ProxyRequest) { callOf(pr.In.Context()).rewrite(pr) },
+		Rewrite:        func(pr *httputil.ProxyRequest) { callOf(pr.In.Context()).rewrite(pr.Out) },
 		Transport:      roundTripper{},
 		BufferPool:     &buffers,
 		ModifyResponse: func(res *http.Response) error { return callOf(res.Request.Context()).respond(res) },
@@ -33,10 +33,19 @@ func newReverseProxy(log *slog.Logger) *httputil.ReverseProxy {
 // roundTripper sends a request to the upstream of its route.
 type roundTripper struct{}
 
-// RoundTrip implements http.RoundTripper.
+// RoundTrip implements http.RoundTripper. The response's header passes ReverseProxy by, which would copy it value by value:
+// respond gives it to the client.
 func (roundTripper) RoundTrip(out *http.Request) (*http.Response, error) {
 	c := callOf(out.Context())
-	return c.route.up.roundTrip(c, out)
+	res, err := c.route.up.roundTrip(c, out)
+	if err != nil || res.StatusCode == http.StatusSwitchingProtocols {
+		return res, err
+	}
+	if isEventStream(res.Header) {
+		res.ContentLength = -1 // ReverseProxy flushes what has no length, as it would flush an event stream
+	}
+	c.answer, res.Header = res.Header, nil
+	return res, nil
 }
 
 var buffers pool
@@ -66,7 +75,7 @@ func (c *call) forward() {
 	c.cancel = cancel
 	c.w.idle = c.route.idle
 	in := c.r.WithContext(ctx)
-	delete(in.Header, "Upgrade") // before ReverseProxy answers 502 to one that it does not like
+	in.Header = nil // ReverseProxy would copy it value by value: rewrite gives the upstream its header
 	if c.r.ContentLength != 0 {
 		c.inbound = newInbound(c)
 		in.Body = c.inbound
@@ -78,7 +87,7 @@ func (c *call) forward() {
 	c.sent = time.Now()
 	c.rec.Decided = c.sent.Sub(c.rec.Start)
 	c.watch.begin(c.route.timeout, c.tooSlow)
-	defer c.watch.pause()
+	defer c.watch.end()
 	defer c.release()
 	c.gw.proxy.ServeHTTP(&c.w, in)
 	c.closeTunnel(context.Cause(ctx))
@@ -93,30 +102,12 @@ func (c *call) tooSlow() {
 	c.cancel(errTimeout)
 }
 
-// rewrite makes the request that the upstream gets. In is the client's and not to be trusted; Out has lost what In's
-// Connection named, and is filled from what the gateway knows.
-func (c *call) rewrite(pr *httputil.ProxyRequest) {
-	out, rt := pr.Out, c.route
-	h := out.Header
-	for _, name := range [...]string{"Connection", "Upgrade", "Http2-Settings"} {
-		delete(h, name) // ReverseProxy would switch protocols
-	}
-	if c.upgrade {
-		h["Connection"], h["Upgrade"] = []string{"Upgrade"}, []string{"websocket"}
-	}
-	dropUnsafe(h)
-	dropCookie(h, c.gw.o.PrivateCookie)
-	c.identityHeaders(h)
-	c.forwardedHeaders(h)
-	h["X-Request-Id"] = []string{c.rec.ID}
-	traceparent(pr.In.Header, h)
-	delete(h, "Authorization")
-	if a := pr.In.Header["Authorization"]; (rt.Public || rt.KeepAuthorization) && len(a) == 1 {
-		h["Authorization"] = a // also where Connection named it
-	}
+// rewrite makes the request that the upstream gets, from the client's, which is not to be trusted, and what the gateway knows.
+func (c *call) rewrite(out *http.Request) {
+	out.Header = c.outgoing()
 	out.Host = ""
-	if rt.API.KeepHost {
-		out.Host = pr.In.Host
+	if c.route.API.KeepHost {
+		out.Host = c.r.Host
 	}
 	c.inbound.announceTrailers(out)
 	onlyIfIdempotent(out)
@@ -152,7 +143,9 @@ func (c *call) respond(res *http.Response) error {
 	if res.StatusCode == http.StatusSwitchingProtocols {
 		return c.openTunnel(res)
 	}
-	c.stamp(res.Header)
+	h := c.w.Header()
+	c.pass(h)
+	c.stamp(h)
 	res.Body = &outbound{ReadCloser: res.Body, c: c}
 	return nil
 }

@@ -35,7 +35,7 @@ func (c *call) limit() *denial {
 	if len(own) > 0 {
 		c.fields.policy, c.fields.limit = ratelimit.Fields(slices.Concat(own, rt.charging.others), d)
 	} else {
-		_, c.fields.limit = ratelimit.Fields(rt.charging.all, d)
+		c.fields.limit = d.Field()
 	}
 	c.rec.LimitSource = d.Source.String()
 	if d.Policy != nil {

@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 )
 
 // of returns the table of a canonical host; nil where nobody serves it.
@@ -18,13 +19,29 @@ func (t *tables) of(host string) *table {
 // find returns the most specific path that matches; nil where there is none. ServeMux is asked with CONNECT, for which it
 // cleans nothing; what it then returns besides our own paths, its redirects above all, is no match.
 func (t *table) find(c *canonical) *path {
-	h, _ := t.mux.Handler(&http.Request{Method: http.MethodConnect, URL: &url.URL{Path: c.decoded, RawPath: c.match}})
+	q, ok := questions.Get().(*question)
+	if !ok {
+		q = new(question)
+		q.Method, q.Request.URL = http.MethodConnect, &q.at
+	}
+	q.at.Path, q.at.RawPath = c.decoded, c.match
+	h, _ := t.mux.Handler(&q.Request)
+	q.at.Path, q.at.RawPath = "", ""
+	questions.Put(q)
 	p, ok := h.(*path)
 	if !ok || c.classes&AllowDoubleSlash != 0 && fillsEmpty(p.pattern, c.match) {
 		return nil
 	}
 	return p
 }
+
+// question is what ServeMux is asked with. It keeps none.
+type question struct {
+	http.Request
+	at url.URL
+}
+
+var questions sync.Pool
 
 // fillsEmpty reports whether a {name} of pattern stands for an empty segment of path, which ServeMux takes.
 func fillsEmpty(pattern, path string) bool {

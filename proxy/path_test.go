@@ -215,7 +215,7 @@ func TestEscape(t *testing.T) {
 			t.Errorf("headerValue(%q) can't be told back: %q", in, back)
 		}
 	}
-	if got := scopeValue("a:b c%d"); got != "a:b c%25d" {
-		t.Errorf("scopeValue = %q", got)
+	if got := scopesValue("a:b c%d"); got != "a:b c%25d" {
+		t.Errorf("scopesValue = %q", got)
 	}
 }

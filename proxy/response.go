@@ -16,6 +16,8 @@ type response struct {
 	idle   time.Duration // the longest that a write may take; 0: no limit
 	http10 bool          // the client knows no informational responses
 	http2  bool          // a deadline ends the stream even while nothing is written
+	moved  int64         // when the write deadline was moved last, by monotonic
+	by     time.Duration // for how long; 0: there is none, or not ours
 	taken  func(net.Conn)
 }
 
@@ -71,14 +73,21 @@ func (w *response) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	return conn, brw, err
 }
 
-// writeBy moves the write deadline. A ResponseWriter without deadlines has no connection that could stall.
+// writeBy moves the write deadline; not where it was moved for the same idle time within a 64th of that, which is as good and
+// spares most responses all moves but one. A ResponseWriter without deadlines has no connection that could stall.
 func (w *response) writeBy() {
+	now := monotonic()
+	if w.by > 0 && w.by == w.idle && now-w.moved < int64(w.idle/64) {
+		return
+	}
+	w.moved, w.by = now, w.idle
 	http.NewResponseController(w.ResponseWriter).SetWriteDeadline(deadline(w.idle))
 }
 
 // wrote takes the write deadline away where it would count the time in which there is nothing to write.
 func (w *response) wrote() {
 	if w.http2 {
+		w.by = 0
 		http.NewResponseController(w.ResponseWriter).SetWriteDeadline(time.Time{})
 	}
 }

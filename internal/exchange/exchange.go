@@ -93,7 +93,9 @@ func HashID(id string) string {
 		return ""
 	}
 	sum := sha256.Sum256([]byte(id))
-	return hex.EncodeToString(sum[:8])
+	var out [16]byte
+	hex.Encode(out[:], sum[:8])
+	return string(out[:])
 }
 
 // Verdict is what was decided about a request.

@@ -1,7 +1,6 @@
 package ratelimit
 
 import (
-	"fmt"
 	"strconv"
 	"strings"
 	"time"
@@ -25,14 +24,16 @@ func Fields(policies []*Policy, d Decision) (policyHeader, limitHeader string) {
 		b = appendParam(b, ";q=", p.Requests)
 		b = appendParam(b, ";w=", seconds(p.Per))
 	}
-	return string(b), limitField(d)
+	return string(b), d.Field()
 }
 
-func limitField(d Decision) string {
+// Field is the value of RateLimit alone; see Fields.
+func (d Decision) Field() string {
 	if d.Policy == nil || d.Source == FellOpen || d.Source == FellShut {
 		return ""
 	}
-	b := appendString(make([]byte, 0, 48), d.Policy.Name)
+	var room [64]byte
+	b := appendString(room[:0], d.Policy.Name)
 	b = appendParam(b, ";r=", d.Remaining)
 	return string(appendParam(b, ";t=", seconds(d.Reset)))
 }
@@ -60,7 +61,7 @@ func appendString(b []byte, s string) []byte {
 	for i := range len(s) {
 		switch c := s[i]; {
 		case c < 0x20 || c > 0x7e:
-			b = fmt.Appendf(b, "%%%02X", c)
+			b = append(b, '%', "0123456789ABCDEF"[c>>4], "0123456789ABCDEF"[c&15])
 		case strings.IndexByte(`"\`, c) >= 0:
 			b = append(b, '\\', c)
 		default:
