@@ -11,6 +11,7 @@ import (
 	"runtime"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -74,14 +75,17 @@ type Metrics struct {
 	reloadTime prometheus.Gauge
 	reloads    *prometheus.CounterVec
 
-	mu      sync.Mutex // guards routes and clients
-	routes  map[series]Route
-	clients map[string]bool
+	hits, misses prometheus.Counter // of tokenCache
+	resolved     atomic.Pointer[resolved]
+	clients      clientLabels
+
+	mu     sync.Mutex // guards routes
+	routes map[series]Route
 }
 
 // New registers the series of the process, with the Go and process collectors.
 func New(o Options) *Metrics {
-	m := &Metrics{registry: prometheus.NewRegistry(), reasons: o.Reasons, routes: map[series]Route{}, clients: map[string]bool{}}
+	m := &Metrics{registry: prometheus.NewRegistry(), reasons: o.Reasons, routes: map[series]Route{}}
 	m.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	m.exchangeSeries()
 	m.tunnelSeries(o.Endings)
@@ -107,13 +111,11 @@ func (m *Metrics) exchangeSeries() {
 	m.clientReqs = m.counter("gatehouse_client_requests_total", "Requests of authenticated clients; at most 200 clients, then other.", "client", "api")
 	m.limits = m.counter("gatehouse_rate_limit_decisions_total", "Rate limit decisions by where they were made.", "api", "source", "result")
 	m.tokenCache = m.counter("gatehouse_token_cache_total", "Look-ups in the cache of verified tokens.", "result")
-	for _, r := range []string{"hit", "miss"} {
-		m.tokenCache.WithLabelValues(r)
-	}
+	m.hits, m.misses = m.tokenCache.WithLabelValues("hit"), m.tokenCache.WithLabelValues("miss")
 	panics := prometheus.NewCounter(prometheus.CounterOpts{Name: "gatehouse_panics_total", Help: "Requests that ended in a panic and were answered 500."})
 	m.registry.MustRegister(panics)
 	m.panics = panics
-	m.create(Route{API: unmatched, Match: unmatched, Methods: allMethods}, unroutedCodes)
+	m.resolved.Store(m.resolve(nil))
 }
 
 // peer is the cause of a tunnel's end where one of its sides ended it.
@@ -187,55 +189,69 @@ func (m *Metrics) Handler() http.Handler {
 
 // Finish implements exchange.Sink.
 func (m *Metrics) Finish(r *exchange.Record) {
-	api, route := r.API, r.Route
-	switch {
-	case r.Endpoint != "":
-		api, route = own, r.Endpoint
-		m.finishToken(r)
-	case route == "":
-		api, route = unmatched, unmatched
+	known := m.resolved.Load()
+	l, api, route := known.of(r)
+	if c := l.requests[asked{r.Method, r.Status}]; c != nil {
+		c.Inc()
+	} else {
+		m.requests.WithLabelValues(api, route, exchange.MethodLabel(r.Method), codeLabel(r.Status)).Inc()
 	}
-	m.requests.WithLabelValues(api, route, exchange.MethodLabel(r.Method), codeLabel(r.Status)).Inc()
-	m.duration.WithLabelValues(api, route).Observe(r.Duration.Seconds())
+	l.duration.Observe(r.Duration.Seconds())
 	if r.Endpoint != "" {
+		m.finishToken(r)
 		return
 	}
-	m.finishDecision(r, api)
-	m.finishForward(r, api)
+	m.finishDecision(r, api, l.api)
+	m.finishClient(r, api, known)
+	m.finishForward(r, api, l.api)
 }
 
-func (m *Metrics) finishDecision(r *exchange.Record, api string) {
-	reason := r.Reason
-	if reason == "" {
-		reason = "ok"
+func (m *Metrics) finishDecision(r *exchange.Record, api string, l *apiLine) {
+	switch {
+	case r.Reason == "" && r.Verdict == exchange.Allow:
+		l.allowed.Inc()
+	default:
+		m.decisions.WithLabelValues(api, r.Verdict.String(), reasonLabel(r)).Inc()
 	}
-	m.decisions.WithLabelValues(api, r.Verdict.String(), reason).Inc()
-	if reason == "internal_error" {
+	if r.Reason == "internal_error" {
 		m.panics.Inc()
 	}
 	switch r.Hit {
 	case exchange.CacheHit:
-		m.tokenCache.WithLabelValues("hit").Inc()
+		m.hits.Inc()
 	case exchange.CacheMiss:
-		m.tokenCache.WithLabelValues("miss").Inc()
+		m.misses.Inc()
 	}
-	if r.Client != "" {
-		client := m.clientLabel(r)
-		m.clientReqs.WithLabelValues(client, api).Inc()
-		if r.Verdict == exchange.Deny {
-			m.clientDenials.WithLabelValues(client, reason).Inc()
-		}
+	if r.LimitSource == "" {
+		return
 	}
-	if r.LimitSource != "" {
-		result := "allow"
-		if reason == "rate_limited" || reason == "state_unavailable" {
-			result = "deny"
-		}
-		m.limits.WithLabelValues(api, r.LimitSource, result).Inc()
+	result := "allow"
+	if r.Reason == "rate_limited" || r.Reason == "state_unavailable" {
+		result = "deny"
+	}
+	if c := l.limits[limited{r.LimitSource, result}]; c != nil {
+		c.Inc()
 	}
 }
 
-func (m *Metrics) finishForward(r *exchange.Record, api string) {
+func reasonLabel(r *exchange.Record) string {
+	if r.Reason == "" {
+		return "ok"
+	}
+	return r.Reason
+}
+
+func (m *Metrics) finishClient(r *exchange.Record, api string, known *resolved) {
+	if r.Client == "" {
+		return
+	}
+	known.clientRequest(m, r, api).Inc()
+	if r.Verdict == exchange.Deny {
+		m.clientDenials.WithLabelValues(m.clientLabel(r), reasonLabel(r)).Inc()
+	}
+}
+
+func (m *Metrics) finishForward(r *exchange.Record, api string, l *apiLine) {
 	if r.Status == http.StatusSwitchingProtocols {
 		cause := r.Closed
 		if cause == "" {
@@ -244,17 +260,17 @@ func (m *Metrics) finishForward(r *exchange.Record, api string) {
 		m.tunnelEnds.WithLabelValues(cause).Inc()
 	}
 	if r.Decided > 0 {
-		m.decided.WithLabelValues(api).Observe(r.Decided.Seconds())
+		l.decided.Observe(r.Decided.Seconds())
 	}
 	if r.Upstream > 0 {
-		m.upstream.WithLabelValues(api).Observe(r.Upstream.Seconds())
+		l.upstream.Observe(r.Upstream.Seconds())
 	}
 	if r.UpstreamError != "" {
 		m.upstreamErr.WithLabelValues(api, r.UpstreamError).Inc()
 	}
 	if r.API != "" {
-		m.bodyIn.WithLabelValues(api).Add(float64(r.BytesIn))
-		m.bodyOut.WithLabelValues(api).Add(float64(r.BytesOut))
+		l.bodyIn.Add(float64(r.BytesIn))
+		l.bodyOut.Add(float64(r.BytesOut))
 	}
 }
 
@@ -297,17 +313,5 @@ func (m *Metrics) finishQuotas(r *exchange.Record) {
 
 // clientLabel is the id of a client, one of the first maxClients that were seen, or "other".
 func (m *Metrics) clientLabel(r *exchange.Record) string {
-	name := r.Client
-	if r.Issuer != "" && r.Issuer != "local" {
-		name = r.Issuer + "/" + r.Client
-	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if !m.clients[name] {
-		if len(m.clients) >= maxClients {
-			return other
-		}
-		m.clients[name] = true
-	}
-	return name
+	return m.clients.label(identity{r.Issuer, r.Client})
 }

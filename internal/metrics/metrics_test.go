@@ -132,6 +132,21 @@ func TestSetRoutesForgetsWhatIsGone(t *testing.T) {
 	}
 }
 
+// Ensure that a request that ends after its route has gone brings no series back.
+func TestLateRequestCountsAsUnmatched(t *testing.T) {
+	m := newTestMetrics()
+	m.SetRoutes([]Route{{API: "users", Match: "GET /users", Methods: []string{"GET"}}})
+	before := strings.Count(scrape(t, m), "\n")
+	m.Finish(&exchange.Record{API: "orders", Route: "GET /orders", Method: "GET", Status: 404, Verdict: exchange.Allow, LimitSource: "memory", Upstream: 1})
+	text := scrape(t, m)
+	if strings.Contains(text, `"orders"`) || strings.Count(text, "\n") != before {
+		t.Error("a request whose route has gone made series")
+	}
+	if !strings.Contains(text, `gatehouse_requests_total{api="unmatched",code="404",method="GET",route="unmatched"} 1`) {
+		t.Error("a request whose route has gone was not counted")
+	}
+}
+
 // The linter is the one that `promtool check metrics` runs.
 func TestLint(t *testing.T) {
 	m := newTestMetrics()

@@ -55,44 +55,8 @@ func (m *Metrics) SetRoutes(routes []Route) {
 			m.removeAPI(r.API)
 		}
 	}
-	for _, r := range now {
-		if r.API != own {
-			m.create(r, routeCodes)
-			continue
-		}
-		m.create(r, endpointCodes)
-		for _, method := range allMethods {
-			m.requests.WithLabelValues(r.API, r.Match, method, "405")
-		}
-	}
 	m.routes = now
-}
-
-func (m *Metrics) create(r Route, codes []string) {
-	for _, method := range r.Methods {
-		for _, code := range codes {
-			m.requests.WithLabelValues(r.API, r.Match, method, code)
-		}
-	}
-	m.duration.WithLabelValues(r.API, r.Match)
-	if r.API == own {
-		return
-	}
-	m.decisions.WithLabelValues(r.API, "allow", "ok")
-	for _, reason := range m.reasons {
-		m.decisions.WithLabelValues(r.API, "deny", reason)
-		if r.Observe {
-			m.decisions.WithLabelValues(r.API, "would_deny", reason)
-		}
-	}
-	m.decided.WithLabelValues(r.API)
-	m.upstream.WithLabelValues(r.API)
-	m.bodyIn.WithLabelValues(r.API)
-	m.bodyOut.WithLabelValues(r.API)
-	for _, source := range []string{"memory", "redis", "lease", "remembered", "local", "open", "closed"} {
-		m.limits.WithLabelValues(r.API, source, "allow")
-		m.limits.WithLabelValues(r.API, source, "deny")
-	}
+	m.resolved.Store(m.resolve(now))
 }
 
 func (m *Metrics) remove(s series) {
