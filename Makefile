@@ -9,7 +9,7 @@ FAULTS      ?= 5m
 FUZZPKGS    ?= ./...
 CLIENTS     := internal/blackbox/testdata/clients
 
-.PHONY: build test big faults bench lint fuzz run redis clients strangers deploy-check e2e
+.PHONY: build test allocs big faults bench lint fuzz run redis clients strangers deploy-check e2e
 
 build: ## one static binary, ./gatehouse
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o gatehouse ./cmd/gatehouse
@@ -33,6 +33,9 @@ faults: redis ## faults of Redis drawn at random under load for five minutes, or
 
 redis: ## installs redis-server by the system's package manager where there is none
 	@command -v redis-server >/dev/null 2>&1 || sh .ci/redis
+
+allocs: redis ## every alloc_test.go: each stage of the request path allocates exactly as often as is written there
+	CGO_ENABLED=0 $(GO) test -count=1 -run 'Alloc|^TestExactly$$' $$(find . -name alloc_test.go -exec dirname {} +)
 
 bench: redis ## benchmarks of every stage of the request path
 	$(GO) test -run '^$$' -bench . -benchmem ./...

@@ -8,27 +8,62 @@ import (
 	"testing"
 	"time"
 
-	"gatehouse/authz"
+	"gatehouse/internal/alloctest"
 	"gatehouse/internal/ratelimit"
 )
 
-// BenchmarkServeHTTP is one warm request through everything but the client's socket: token known, limit in memory.
-func BenchmarkServeHTTP(b *testing.B) {
-	w := newWorld(b, nil, limited(scoped("GET /orders/{id}", "read"), Limit{By: ratelimit.ByClient,
-		Policy: ratelimit.Policy{Name: "orders", Requests: 1e6, Per: time.Second, Burst: 1e9}}))
-	w.options.Routes[0].API = &API{Name: "orders", Upstream: mustURL(b, "http://"+frugalUpstream(b))}
-	w.options.Sinks = nil
-	gw, err := New(w.options)
-	if err != nil {
-		b.Fatal(err)
+func BenchmarkStages(b *testing.B) { alloctest.Bench(b, stages(b)) }
+
+// stages are what is done for a request, one by one and as a whole, but for what net/http does on the client's socket. The
+// token is warm: what a cold one costs is authz's to say.
+func stages(t testing.TB) []alloctest.Stage {
+	w := newWorld(t, func(o *Options) { o.Sinks = nil },
+		limited(scoped("GET /orders/{id}", "read"), Limit{By: ratelimit.ByClient,
+			Policy: ratelimit.Policy{Name: "orders", Requests: 1e6, Per: time.Second, Burst: 1e9}}),
+		public("GET /public/{id}"), public("POST /public/{id}"))
+	gw := w.gw
+	// One more, whose upstream allocates nothing.
+	for _, rt := range w.options.Routes {
+		rt.API = &API{Name: rt.API.Name, Upstream: mustURL(t, "http://"+frugalUpstream(t))}
 	}
-	b.Cleanup(gw.Retire)
-	q := newQuestioner("GET", "/orders/5?x=1", w.token("read"))
-	b.ReportAllocs()
-	for b.Loop() {
-		if status := q.ask(gw); status != 200 {
-			b.Fatal(status)
+	frugal, err := New(w.options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(frugal.Retire)
+
+	warm, open := newQuestioner("GET", "/orders/5?x=1", w.token("read")), newQuestioner("GET", "/public/5", w.token("read"))
+	mute, weak, forged := newQuestioner("GET", "/orders/5", ""), newQuestioner("GET", "/orders/5", w.token("write")), newQuestioner("GET", "/orders/5", w.token("read")+"x")
+	delete(mute.header, "Authorization")
+	asks := func(q *questioner, h http.Handler, want int) func() {
+		return func() {
+			if got := q.ask(h); got != want {
+				t.Fatalf("answered %d, wanted %d", got, want)
+			}
 		}
+	}
+	warm.ask(gw)
+	warm.fill()
+	c := gw.begin(warm, warm.r)
+	step := func(name string, allocs float64, do func() *denial) alloctest.Stage {
+		return alloctest.Stage{Name: name, Allocs: allocs, Run: func() {
+			if d := do(); d != nil {
+				t.Fatalf("%s: %s: %s", name, d.reason, d.detail)
+			}
+		}}
+	}
+	return []alloctest.Stage{
+		{Name: "begin", Allocs: 3, Run: func() { gw.begin(warm, warm.r) }},
+		step("gate", 0, c.gate),
+		step("match", 2, c.match),
+		step("authorize", 1, c.authorize),
+		step("limit", 1, c.limit),
+		{Name: "end", Allocs: 0, Run: c.end},
+		{Name: "forwarded", Allocs: 68, Run: asks(warm, frugal, 200)},
+		{Name: "forwarded, public", Allocs: 65, Run: asks(open, frugal, 200)},
+		{Name: "refused: no token", Allocs: 16, Run: asks(mute, gw, 401)},
+		{Name: "refused: forged", Allocs: 21, Run: asks(forged, gw, 401)},
+		{Name: "refused: scope", Allocs: 21, Run: asks(weak, gw, 403)},
 	}
 }
 
@@ -47,13 +82,18 @@ func newQuestioner(method, target, token string) *questioner {
 	return q
 }
 
-func (q *questioner) ask(h http.Handler) (status int) {
+// fill gives the request its header anew: a handler may have changed it.
+func (q *questioner) fill() {
 	clear(q.sent)
-	clear(q.received)
 	for name, values := range q.header {
 		q.sent[name] = values
 	}
 	q.r.Header, q.status = q.sent, 0
+}
+
+func (q *questioner) ask(h http.Handler) (status int) {
+	clear(q.received)
+	q.fill()
 	h.ServeHTTP(q, q.r)
 	return q.status
 }
@@ -96,38 +136,6 @@ func frugalUpstream(t testing.TB) (addr string) {
 		}
 	}()
 	return ln.Addr().String()
-}
-
-// BenchmarkDecide is what the gateway itself adds: all steps but the forwarding.
-func BenchmarkDecide(b *testing.B) {
-	w := newWorld(b, nil, limited(scoped("GET /orders/{id}", "read"), Limit{By: ratelimit.ByClient,
-		Policy: ratelimit.Policy{Name: "orders", Requests: 1e6, Per: time.Second, Burst: 1e9}}))
-	r := httptest.NewRequest("GET", "http://gate.example/orders/5", nil)
-	r.RequestURI = "/orders/5"
-	r.Header.Set("Authorization", "Bearer "+w.token("read"))
-	res := httptest.NewRecorder()
-	b.ReportAllocs()
-	for b.Loop() {
-		c := w.gw.begin(res, r)
-		for _, step := range []func() *denial{c.gate, c.match, c.authorize, c.mayUpgrade, c.limit, c.body} {
-			if d := step(); d != nil {
-				b.Fatalf("%s: %s", d.reason, d.detail)
-			}
-		}
-	}
-}
-
-// BenchmarkDeny is a flood of requests without a token.
-func BenchmarkDeny(b *testing.B) {
-	w := newWorld(b, func(o *Options) { o.Sinks = nil }, scoped("GET /a", "read"))
-	q := newQuestioner("GET", "/a", "")
-	delete(q.header, "Authorization")
-	b.ReportAllocs()
-	for b.Loop() {
-		if status := q.ask(w.gw); status != authz.MissingToken.Status() {
-			b.Fatal(status)
-		}
-	}
 }
 
 func BenchmarkParseTarget(b *testing.B) {

@@ -48,10 +48,11 @@ func (c *call) deny(d *denial) {
 	h := c.w.Header()
 	clear(h)
 	c.stamp(h)
-	h.Set("Cache-Control", "no-store")
-	d.setHeaders(h, status, detail, c.parameters(d))
+	set := setter{header: h, values: make([]string, 0, 7)}
+	set.to("Cache-Control", "no-store")
+	d.setHeaders(&set, status, detail, c.parameters(d))
 	if isGRPC(c.r) {
-		c.denyGRPC(h, status, detail)
+		c.denyGRPC(&set, status, detail)
 		return
 	}
 	body, err := json.Marshal(problem{Type: "urn:gatehouse:denial:" + string(reason), Title: http.StatusText(status), Status: status,
@@ -59,9 +60,9 @@ func (c *call) deny(d *denial) {
 	if err != nil {
 		panic(err) // strings and an integer always marshal
 	}
-	h.Set("Content-Type", "application/problem+json")
-	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("Content-Length", strconv.Itoa(len(body)))
+	set.to("Content-Type", "application/problem+json")
+	set.to("X-Content-Type-Options", "nosniff")
+	set.to("Content-Length", strconv.Itoa(len(body)))
 	c.w.WriteHeader(status)
 	if c.r.Method != http.MethodHead {
 		c.w.Write(body) // an error means that the caller is gone
@@ -90,23 +91,23 @@ func (c *call) parameters(d *denial) (text string) {
 }
 
 // setHeaders adds what a status owes: the challenge of RFC 6750 §3, Allow, Retry-After.
-func (d *denial) setHeaders(h http.Header, status int, detail, parameters string) {
+func (d *denial) setHeaders(set *setter, status int, detail, parameters string) {
 	switch {
 	case d.reason == authz.MissingToken:
-		h.Set("WWW-Authenticate", `Bearer realm="gatehouse"`+parameters)
+		set.to("Www-Authenticate", `Bearer realm="gatehouse"`+parameters)
 	case status == http.StatusUnauthorized:
-		h.Set("WWW-Authenticate", challenge("invalid_token", detail)+parameters)
+		set.to("Www-Authenticate", challenge("invalid_token", detail)+parameters)
 	case d.reason == authz.InsufficientScope:
-		h.Set("WWW-Authenticate", challenge("insufficient_scope", detail)+parameters)
+		set.to("Www-Authenticate", challenge("insufficient_scope", detail)+parameters)
 	}
 	if status == http.StatusMethodNotAllowed {
-		h.Set("Allow", d.allow)
+		set.to("Allow", d.allow)
 	}
 	switch {
 	case d.retryAfter > 0:
-		h.Set("Retry-After", strconv.FormatInt(d.retryAfter, 10))
+		set.to("Retry-After", strconv.FormatInt(d.retryAfter, 10))
 	case status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable:
-		h.Set("Retry-After", strconv.Itoa(retrySoon))
+		set.to("Retry-After", strconv.Itoa(retrySoon))
 	}
 }
 
@@ -131,10 +132,10 @@ func isGRPC(r *http.Request) bool {
 }
 
 // denyGRPC answers with a trailers-only response: HTTP status 200, and the refusal in grpc-status and grpc-message.
-func (c *call) denyGRPC(h http.Header, status int, detail string) {
-	h.Set("Content-Type", "application/grpc")
-	h.Set("Grpc-Status", strconv.Itoa(grpcStatus(status)))
-	h.Set("Grpc-Message", escape(detail, &isGRPCText))
+func (c *call) denyGRPC(set *setter, status int, detail string) {
+	set.to("Content-Type", "application/grpc")
+	set.to("Grpc-Status", strconv.Itoa(grpcStatus(status)))
+	set.to("Grpc-Message", escape(detail, &isGRPCText))
 	c.w.WriteHeader(http.StatusOK)
 }
 

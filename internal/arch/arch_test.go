@@ -33,6 +33,7 @@ var table = map[string][]string{
 	"internal/adminapi":        {"internal/trace"},
 	"internal/adminclient":     {"internal/adminapi", "internal/secret"},
 	"internal/arch":            {},
+	"internal/alloctest":       {},
 	"internal/audit":           {"internal/exchange"},
 	"internal/blackbox":        {},
 	"internal/canary":          {},
@@ -88,7 +89,7 @@ var forbidden = map[string]map[string]string{
 }
 
 // testOnly packages exist for tests and may import testing.
-var testOnly = []string{"internal/canary", "internal/redistest", "internal/token/tokentest"}
+var testOnly = []string{"internal/alloctest", "internal/canary", "internal/redistest", "internal/token/tokentest"}
 
 // pkg is what `go list -json` says of a package.
 type pkg struct {

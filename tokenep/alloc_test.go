@@ -1,0 +1,14 @@
+//go:build !race
+
+package tokenep_test
+
+import (
+	"testing"
+
+	"gatehouse/internal/alloctest"
+)
+
+// A token from the form to the answer.
+func TestAllocations(t *testing.T) {
+	alloctest.Exactly(t, []alloctest.Stage{{Name: "token", Allocs: 126, Run: asking(t)}})
+}
