@@ -197,8 +197,11 @@ func routes(cfg *config.Config, metadata map[string]string) ([]*proxy.Route, err
 			return nil, err
 		}
 		api.Metadata = metadata[c.Name]
+		of := encoded(withoutRoutes(c))
 		for _, r := range c.Routes {
-			list = append(list, route(api, c, r))
+			rt := route(api, c, r)
+			rt.Revision = revision(of, r)
+			list = append(list, rt)
 		}
 	}
 	return list, nil
@@ -209,7 +212,7 @@ func route(api *proxy.API, c config.API, r config.Route) *proxy.Route {
 		API: api, Method: r.Method, Pattern: r.Pattern, Match: r.Match, Where: where(r.Pos), Public: r.Auth == "public",
 		Policy: authz.Policy{Audience: c.Audience, Issuers: c.Issuers, MaxStaleness: c.Revocation.MaxStaleness, AllowStale: c.Revocation.AllowStale},
 		Cost:   r.Cost, Observe: r.Observe, Timeout: r.Timeout, MaxBody: r.MaxBody, Streaming: r.Streaming, KeepAuthorization: r.KeepAuthorization,
-		WebSocket: r.WebSocket, CloseOnExpiry: r.CloseOnExpiry, Revision: revision(c, r),
+		WebSocket: r.WebSocket, CloseOnExpiry: r.CloseOnExpiry,
 	}
 	switch r.Auth {
 	case "token":
@@ -239,15 +242,27 @@ func where(p config.Pos) string {
 	return p.File + ":" + strconv.Itoa(p.Line)
 }
 
-// revision stands for all that is said of a route and its API, other routes and the places in the file excepted.
-func revision(api config.API, r config.Route) string {
-	api.Pos, api.Routes, r.Pos = config.Pos{}, nil, config.Pos{}
-	text, err := json.Marshal([]any{api, r})
+// revision stands for all that is said of a route and its API, which is encoded, other routes and the places in the file
+// excepted.
+func revision(api []byte, r config.Route) string {
+	r.Pos = config.Pos{}
+	h := sha256.New()
+	h.Write(api) // a whole JSON value: no other pair makes the same text
+	h.Write(encoded(r))
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+func withoutRoutes(api config.API) config.API {
+	api.Pos, api.Routes = config.Pos{}, nil
+	return api
+}
+
+func encoded(v any) []byte {
+	text, err := json.Marshal(v)
 	if err != nil {
 		panic(err) // plain data always marshals
 	}
-	sum := sha256.Sum256(text)
-	return hex.EncodeToString(sum[:])
+	return text
 }
 
 // revocations shows the revoked set to the gateway in its words.

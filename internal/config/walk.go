@@ -210,7 +210,10 @@ func plain(n node) string {
 // pairs yields the keys and values of a map whose keys are text and stand once; the others are reported.
 func (r *reader) pairs(n node) iter.Seq2[node, node] {
 	return func(yield func(name, value node) bool) {
-		first := make(map[string]int)
+		var first map[string]int // of larger objects: most have few keys, which a loop compares faster
+		if len(n.Content) > 2*8 {
+			first = make(map[string]int, len(n.Content)/2)
+		}
 		for i := 0; i+1 < len(n.Content); i += 2 {
 			if len(r.problems) >= maxProblems {
 				return // nothing more would be reported
@@ -228,11 +231,19 @@ func (r *reader) pairs(n node) iter.Seq2[node, node] {
 				r.fail(name, "the merge key << is not read — write the keys out; what many APIs share goes into defaults")
 				continue
 			}
-			if line, twice := first[k.Value]; twice {
+			line, twice := first[k.Value]
+			if first != nil && !twice {
+				first[k.Value] = k.Line
+			}
+			for j := 0; first == nil && j < i && !twice; j += 2 {
+				if other := n.Content[j]; other.Value == k.Value && other.Kind == yaml.ScalarNode {
+					line, twice = other.Line, true
+				}
+			}
+			if twice {
 				r.fail(name, "key %q is set twice — first set on line %d", clipText(k.Value), line)
 				continue
 			}
-			first[k.Value] = k.Line
 			if !yield(name, n.child(k.Value, v)) {
 				return
 			}
