@@ -35,12 +35,15 @@ func (c *call) authorize() *denial {
 	return &denial{reason: d.Reason, at: stepOf[d.Failed()], detail: d.Detail}
 }
 
-// now is the moment that tokens are judged at: this one, unless somebody asked about another.
+// now is the moment that tokens are judged at: that in which the request came, unless somebody asked about another.
 func (c *call) now() time.Time {
-	if c.what != nil && !c.what.At.IsZero() {
+	switch {
+	case c.what != nil && !c.what.At.IsZero():
 		return c.what.At
+	case c.what != nil || c.gw.o.Now != nil:
+		return c.gw.now()
 	}
-	return c.gw.o.Now()
+	return c.rec.Start
 }
 
 // verify turns the Authorization header into a Principal.

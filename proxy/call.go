@@ -61,7 +61,10 @@ func (g *Gateway) begin(w http.ResponseWriter, r *http.Request) *call {
 	c.w = response{ResponseWriter: w, idle: g.o.IdleTimeout, http10: r.ProtoMajor == 1 && r.ProtoMinor == 0, http2: r.ProtoMajor == 2}
 	c.peer = peerAddr(r.RemoteAddr)
 	c.remote = clientAddr(c.peer, r.Header["X-Forwarded-For"], g.o.TrustedProxies)
-	now := g.o.Now()
+	now := time.Now()
+	if c.w.moved = ticks(now); !c.w.http2 {
+		c.w.by = g.o.IdleTimeout // Server's WriteTimeout begins with the request
+	}
 	c.rec = exchange.Record{ID: newID(now), Start: now, Method: r.Method, Host: r.Host}
 	if c.remote.IsValid() {
 		c.rec.Remote = c.remote.String()
@@ -93,7 +96,7 @@ func (c *call) end() {
 		c.rec.Status = http.StatusOK // what net/http answers where a handler wrote nothing
 	}
 	c.rec.BytesOut = c.w.bytes
-	c.rec.Duration = c.gw.o.Now().Sub(c.rec.Start)
+	c.rec.Duration = time.Since(c.rec.Start)
 	for _, s := range c.gw.o.Sinks {
 		s.Finish(&c.rec)
 	}

@@ -165,7 +165,7 @@ func (p *path) lines(suffix string) (out []trace.Line) {
 
 // Judge says whether a verified token may use a route, by its policy and the state of now alone.
 func (g *Gateway) Judge(p *authz.Principal, rt *Route) authz.Decision {
-	return authz.Decide(p, &rt.Policy, authz.Read(g.o.Revocations, g.o.Clients, p), g.o.Now().Unix())
+	return authz.Decide(p, &rt.Policy, authz.Read(g.o.Revocations, g.o.Clients, p), g.now().Unix())
 }
 
 // Routes are all routes, in the order in which New was given them. The caller must not change them.

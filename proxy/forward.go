@@ -86,7 +86,7 @@ func (c *call) forward() {
 	c.w.taken = func(conn net.Conn) { context.AfterFunc(ctx, func() { conn.Close() }) }
 	c.sent = time.Now()
 	c.rec.Decided = c.sent.Sub(c.rec.Start)
-	c.watch.begin(c.route.timeout, c.tooSlow)
+	c.watch.begin(c.sent, c.route.timeout, c.tooSlow)
 	defer c.watch.end()
 	defer c.release()
 	c.gw.proxy.ServeHTTP(&c.w, in)

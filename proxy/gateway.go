@@ -15,6 +15,7 @@ import (
 	"net/http"
 	"net/http/httputil"
 	"sync/atomic"
+	"time"
 
 	"gatehouse/internal/exchange"
 )
@@ -114,6 +115,14 @@ func (c *call) decide() (waived, refused *denial) {
 		}
 	}
 	return waived, c.body()
+}
+
+// now is the time that tokens are judged by.
+func (g *Gateway) now() time.Time {
+	if g.o.Now != nil {
+		return g.o.Now()
+	}
+	return time.Now()
 }
 
 // serveOwn hands the request to one of our own endpoints, which fills in what it knows of the record.

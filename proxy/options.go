@@ -46,7 +46,7 @@ type Options struct {
 	// Draining reports whether the process is about to stop, so that connections end with their next response. Nil: it never is.
 	Draining func() bool
 	Log      *slog.Logger     // nil: nothing is logged
-	Now      func() time.Time // nil: time.Now
+	Now      func() time.Time // what tokens are judged by; nil: when the request came
 	// Previous is the Gateway that this one replaces: its upstream connections are kept, and its tunnels. Nil at start.
 	Previous *Gateway
 }

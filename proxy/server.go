@@ -81,7 +81,4 @@ func (o *Options) setDefaults() {
 	if o.Draining == nil {
 		o.Draining = func() bool { return false }
 	}
-	if o.Now == nil {
-		o.Now = time.Now
-	}
 }

@@ -84,7 +84,7 @@ func (g *Gateway) Tunnels() int {
 // be felt. It decides as for a request, by the state and the clients of this Gateway. That a token has expired ends
 // only tunnels of routes with CloseOnExpiry.
 func (g *Gateway) Sweep() {
-	now := g.o.Now().Unix()
+	now := g.now().Unix()
 	for _, c := range g.tunnels.list() {
 		if why := g.judge(c, now); why != "" {
 			c.cancel(ending(why))

@@ -44,3 +44,6 @@ var started = time.Now()
 
 // monotonic is the time in nanoseconds by a clock that nobody sets.
 func monotonic() int64 { return int64(time.Since(started)) }
+
+// ticks is what monotonic was at t, which time.Now made.
+func ticks(t time.Time) int64 { return int64(t.Sub(started)) }

@@ -19,12 +19,12 @@ type watch struct {
 	set   int64 // when the timer goes off; 0: it does not
 }
 
-// begin waits for the first time. late is called once, when the upstream was waited for longer than limit.
-func (w *watch) begin(limit time.Duration, late func()) {
+// begin waits for the first time, from now. late is called once, when the upstream was waited for longer than limit.
+func (w *watch) begin(now time.Time, limit time.Duration, late func()) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.late, w.limit = late, limit
-	w.due = monotonic() + int64(limit)
+	w.due = ticks(now) + int64(limit)
 	w.set = w.due
 	w.timer = time.AfterFunc(limit, w.check)
 }
