@@ -210,6 +210,8 @@ func complete(root *cobra.Command) {
 		"client create --grant": completeGrant, "token get --scope": completeScopes, "token get --audience": fromConfig(audiences), "token get --client": clients,
 		"revoke --client": clients, "revoke --issuer": fromConfig(issuerNames), "keys rotate --alg": algorithms, "routes list --api": fromConfig(apiNames),
 		"explain --client": clients, "explain --scope": completeScopes, "explain --audience": fromConfig(audiences), "explain --issuer": fromConfig(issuerNames),
+		"bench --scenario": words("token", "call", "mixed", "revoked"), "bench --client": clients, "bench --scope": completeScopes, "bench --audience": fromConfig(audiences),
+		"bench --path": fromConfig(paths("GET")), "bench --denied-path": fromConfig(paths("GET")),
 		"can --scope": completeScopes, "can --audience": fromConfig(audiences), "can --issuer": fromConfig(issuerNames),
 	} {
 		path, flag, _ := strings.Cut(path, " --")

@@ -84,7 +84,7 @@ func newRoot() *cobra.Command {
 	root.AddCommand(newDev(), newInit(), newImport(), newRun(), newReload(),
 		newCheck(), newConfig(), newExplain(), newRoutes(), newCan(), newWhoCan(), newDiff(),
 		newClient(), newToken(), newRevoke(), newKeys(),
-		newStatus(), newAudit(), newHealthcheck(), newVersion(), newDemoAPI())
+		newStatus(), newAudit(), newHealthcheck(), newBench(), newVersion(), newDemoAPI(), newBenchGateway())
 	complete(root)
 	asUsage(root)
 	return root

@@ -309,6 +309,7 @@ func TestExitCodes(t *testing.T) {
 		{[]string{"client", "create"}, 2, "--help"},
 		{[]string{"healthcheck", "-c", bad + ".missing"}, 1, "--admin"},
 		{[]string{"token", "get", "--client", "x", "--url", "127.0.0.1:8080/oauth/token", "--secret-stdin"}, 2, "want a URL"},
+		{[]string{"bench", "--duration", "-1s"}, 2, "--duration -1s"},
 		{[]string{"version", "-o", "xml"}, 2, "text or json"},
 		{[]string{"client", "create", "x", "-c", path, "--grant", "a:b", "--grant", "a:c"}, 2, "twice"},
 	} {
