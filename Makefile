@@ -6,10 +6,11 @@ VERSION     ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo 
 FUZZTIME    ?= 20s
 FUZZ        ?= ^Fuzz
 FAULTS      ?= 5m
+SOAK        ?= 30m
 FUZZPKGS    ?= ./...
 CLIENTS     := internal/blackbox/testdata/clients
 
-.PHONY: build test allocs big faults bench lint fuzz run redis clients strangers deploy-check e2e
+.PHONY: build test allocs big faults bench lint fuzz run redis clients strangers deploy-check e2e soak
 
 build: ## one static binary, ./gatehouse
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o gatehouse ./cmd/gatehouse
@@ -30,6 +31,9 @@ big: ## the tests that take a gigabyte, a thousand connections, a million keys o
 
 faults: redis ## faults of Redis drawn at random under load for five minutes, or as long as FAULTS says; prints its seed
 	GATEHOUSE_FAULTS=$(FAULTS) $(GO) test -race -count=1 -timeout 60m -v -run '^TestRandomFaults$$' ./internal/faults
+
+soak: redis ## mixed load at 70 % of capacity for half an hour, or as long as SOAK says (1m or more): nothing that the gateway uses may grow
+	CGO_ENABLED=0 GATEHOUSE_SOAK=$(SOAK) $(GO) test -count=1 -timeout 0 -v -run '^TestSoak$$' ./internal/blackbox
 
 redis: ## installs redis-server by the system's package manager where there is none
 	@command -v redis-server >/dev/null 2>&1 || sh .ci/redis

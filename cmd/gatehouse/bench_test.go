@@ -82,6 +82,7 @@ func benchProject(t *testing.T) (url, secretFile string) {
 }
 
 func TestBenchTarget(t *testing.T) {
+	t.Parallel()
 	url, file := benchProject(t)
 	args := func(more ...string) []string {
 		return append([]string{"bench", "--target", url + "/", "--client", "worker", "--secret-file", file, "--duration", "200ms", "--concurrency", "3", "-o", "json"}, more...)
