@@ -199,10 +199,13 @@ func (f *benchFlags) run(cmd *cobra.Command) error {
 	if err := ctx.Err(); err != nil {
 		return err // interrupted: what was measured so far has been printed
 	}
-	if n := len(report.Unexpected); n > 0 {
-		return fmt.Errorf("answers that %s has no place for; gatehouse status shows the last refusals", f.scenario)
+	switch {
+	case len(report.Unexpected) == 0:
+		return nil
+	case f.target == "":
+		return fmt.Errorf("%s has no place for some answers: see unexpected", f.scenario)
 	}
-	return nil
+	return fmt.Errorf("%s has no place for some answers: see unexpected; gatehouse status shows the last refusals of %s", f.scenario, f.target)
 }
 
 // targetOf is the gateway of --target. Routes are matched on the whole path, so that --path begins at the host.

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"net"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -44,6 +46,10 @@ func stranger(t *testing.T, status, body string) string {
 // What another process says on the admin listener's port, or a server of documents, does not drive the terminal.
 func TestNoEscapesFromStrangers(t *testing.T) {
 	t.Parallel()
+	word := filepath.Join(t.TempDir(), "secret")
+	if err := os.WriteFile(word, []byte("a secret"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	problem := []adminapi.Problem{{File: escapes, Line: 1, Message: escapes}}
 	for _, tt := range []struct {
 		status string
@@ -61,6 +67,7 @@ func TestNoEscapesFromStrangers(t *testing.T) {
 		{"200 OK", []adminapi.Rotation{{Algorithm: escapes, New: escapes, Old: escapes, Note: escapes}}, []string{"keys", "rotate", "--admin", "STRANGER"}},
 		{"200 OK", []adminapi.Rotation{{Withdrawn: []string{escapes}}}, []string{"keys", "rotate", "--revoke", "--yes", "--admin", "STRANGER"}},
 		{"200 OK", adminapi.Revoked{Kind: escapes}, []string{"revoke", "--client", "x", "--yes", "--admin", "STRANGER"}},
+		{"401 no", map[string]string{"error": escapes, "error_description": escapes}, []string{"bench", "--target", "http://STRANGER", "--client", "x", "--secret-file", word, "--scenario", "token"}},
 	} {
 		body, ok := tt.answer.(string)
 		if !ok {

@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"strings"
 	"time"
+	"unicode"
 )
 
 const (
@@ -146,5 +147,11 @@ func cause(err error) string {
 	for inner := err; inner != nil; inner = errors.Unwrap(inner) {
 		err = inner
 	}
-	return fmt.Sprintf("%.80s", err.Error())
+	printable := func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return '?' // the text may be the peer's
+	}
+	return strings.Map(printable, fmt.Sprintf("%.80s", err.Error()))
 }

@@ -2,97 +2,15 @@ package load
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
-	"net/http/httptest"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 )
-
-const signature = ".signature-of-the-gateway" // of the tokens of these tests
-
-// gateway is what the load is put on: a server that keeps to what a gateway does, but for what a test changes.
-type gateway struct {
-	*httptest.Server
-	life    float64                                    // expires_in
-	call    func(w http.ResponseWriter, id string)     // answers a call that is allowed; nil: 204
-	refuse  func(w http.ResponseWriter) (refused bool) // before a token is issued; nil: never
-	leaky   bool                                       // revoked tokens are good
-	mu      sync.Mutex
-	issued  int
-	revoked map[string]bool
-	seen    map[string]int // requests by what they were
-}
-
-func newGateway(t *testing.T) *gateway {
-	g := &gateway{life: 600, revoked: map[string]bool{}, seen: map[string]int{}}
-	mux := http.NewServeMux()
-	mux.HandleFunc("POST /token", g.token)
-	mux.HandleFunc("POST /revoke", func(w http.ResponseWriter, r *http.Request) {
-		g.mu.Lock()
-		defer g.mu.Unlock()
-		g.seen["revocation"]++
-		g.revoked[r.PostFormValue("token")] = true
-	})
-	mux.HandleFunc("GET /read", g.serve(http.StatusOK))
-	mux.HandleFunc("GET /write", g.serve(http.StatusForbidden))
-	g.Server = httptest.NewServer(mux)
-	t.Cleanup(g.Close)
-	return g
-}
-
-func (g *gateway) target() Target {
-	return Target{TokenURL: g.URL + "/token", RevokeURL: g.URL + "/revoke", CallURL: g.URL + "/read", DeniedURL: g.URL + "/write",
-		Client: "a client", Secret: "a+secret", Audience: "urn:a", Scope: "read"}
-}
-
-func (g *gateway) token(w http.ResponseWriter, r *http.Request) {
-	if g.refuse != nil && g.refuse(w) {
-		return
-	}
-	id, secret, _ := r.BasicAuth()
-	if id != "a+client" || secret != "a%2Bsecret" || r.PostFormValue("grant_type") != "client_credentials" || r.PostFormValue("audience") != "urn:a" || r.PostFormValue("scope") != "read" {
-		w.WriteHeader(http.StatusUnauthorized)
-		return
-	}
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.issued++
-	json.NewEncoder(w).Encode(map[string]any{"access_token": fmt.Sprintf("head.%d%s", g.issued, signature), "expires_in": g.life})
-}
-
-func (g *gateway) serve(allowed int) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		bearer := strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")
-		g.mu.Lock()
-		what, status := "call", allowed
-		switch {
-		case bearer == "":
-			what, status = "none", http.StatusUnauthorized
-		case !strings.HasSuffix(bearer, signature):
-			what, status = "forged", http.StatusUnauthorized
-		case g.revoked[bearer]:
-			what = "revoked"
-			if !g.leaky {
-				status = http.StatusUnauthorized
-			}
-		case allowed == http.StatusForbidden:
-			what = "scope"
-		}
-		g.seen[what]++
-		g.mu.Unlock()
-		if status == http.StatusOK && g.call != nil {
-			g.call(w, bearer)
-			return
-		}
-		w.WriteHeader(status)
-	}
-}
 
 // few is a short run on few connections.
 func few(s Scenario) Options {
@@ -317,33 +235,5 @@ func TestGatewayGoesAway(t *testing.T) {
 	}
 	if failures > 4*40 {
 		t.Errorf("%d failures in 300 ms on 4 connections", failures)
-	}
-}
-
-func TestScrape(t *testing.T) {
-	text := "# HELP a b\n# TYPE a counter\na 3\nb{x=\"1 2\"} 1.5e+06\nprocess_cpu_seconds_total 2.5\ngo_memstats_mallocs_total 7\n"
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		switch r.URL.Path {
-		case "/metrics":
-			fmt.Fprint(w, text)
-		case "/broken":
-			fmt.Fprint(w, "a b\n")
-		default:
-			fmt.Fprint(w, "a 1\n")
-		}
-	}))
-	defer server.Close()
-	m, err := Scrape(t.Context(), server.URL+"/metrics")
-	if err != nil || len(m) != 4 || m["a"] != 3 || m[`b{x="1 2"}`] != 1.5e6 {
-		t.Errorf("%v, %v", m, err)
-	}
-	if _, err := Scrape(t.Context(), server.URL+"/broken"); err == nil {
-		t.Error("a scrape of what is no sample")
-	}
-	if u, err := UsageAt(server.URL + "/metrics")(t.Context()); err != nil || u != (Usage{2.5, 7}) {
-		t.Errorf("%v, %v", u, err)
-	}
-	if _, err := UsageAt(server.URL + "/other")(t.Context()); err == nil {
-		t.Error("the usage of a process that does not say it")
 	}
 }
