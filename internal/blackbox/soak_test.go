@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"net/http/httptest"
 	"os"
@@ -135,7 +136,8 @@ func startSoak(t *testing.T, p soakPlan) *soak {
 	s.api = httptest.NewServer(load.Upstream())
 	t.Cleanup(s.api.Close)
 	for range 5 {
-		at, admin := fmt.Sprintf("127.0.0.1:%d", freePort(t)), fmt.Sprintf("127.0.0.1:%d", freePort(t))
+		ports := freePorts(t, 2)
+		at, admin := fmt.Sprintf("127.0.0.1:%d", ports[0]), fmt.Sprintf("127.0.0.1:%d", ports[1])
 		s.node = &node{t: t, config: filepath.Join(s.dir, "config.yaml"), state: filepath.Join(s.dir, "state"), url: "http://" + at, admin: "http://" + admin}
 		s.write("ring.key", base64.StdEncoding.EncodeToString(random(32)))
 		s.write("clients.yaml", fmt.Sprintf("version: 1\nclients: {soak: {grants: {soak: [read]}, secrets: [{sha256: %x}]}}\n", sha256.Sum256([]byte(s.secret))))
@@ -146,9 +148,10 @@ func startSoak(t *testing.T, p soakPlan) *soak {
 			s.begun = time.Now()
 			return s
 		}
-		if err != errPortTaken {
+		if !errors.Is(err, errPortTaken) {
 			t.Fatal(err)
 		}
+		forget(t, s.redis)
 	}
 	t.Fatal("no free ports")
 	return nil
