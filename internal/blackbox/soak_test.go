@@ -62,7 +62,8 @@ func planSoak(t *testing.T) soakPlan {
 		}
 		p = soakPlan{length: length, capacity: 20 * time.Second, judged: true}
 	}
-	p.sample, p.reload = min(10*time.Second, p.length/50), min(time.Minute, p.length/4)
+	// Two reloads in each of the fifths that are compared: what grows from one to the next shows, and shows alike in both.
+	p.sample, p.reload = min(10*time.Second, p.length/50), p.length/10
 	p.ttl = max(min(time.Minute, p.length/10), 5*time.Second)
 	return p
 }
