@@ -8,9 +8,10 @@ FUZZ        ?= ^Fuzz
 FAULTS      ?= 5m
 SOAK        ?= 30m
 FUZZPKGS    ?= ./...
+PEERS       ?= -o ../RESULTS.md
 CLIENTS     := internal/blackbox/testdata/clients
 
-.PHONY: build test allocs big faults bench lint fuzz run redis clients strangers deploy-check e2e soak
+.PHONY: build test allocs big faults bench lint fuzz run redis clients strangers deploy-check e2e soak bench-peers
 
 build: ## one static binary, ./gatehouse
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o gatehouse ./cmd/gatehouse
@@ -43,6 +44,10 @@ allocs: redis ## every alloc_test.go: each stage of the request path allocates e
 
 bench: redis ## benchmarks of every stage of the request path
 	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+bench-peers: ## Gatehouse beside HAProxy, nginx, Caddy and Go's own proxy; installs them. PEERS has other flags, such as '-only G1'
+	sh .ci/peers
+	cd deploy/bench/peers && $(GO) vet ./... && $(GO) test -count=1 ./... && $(GO) run . $(PEERS)
 
 lint: ## formatting, vet, staticcheck and a tidy go.mod
 	@bad=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$bad" || { echo "gofmt would change:"; echo "$$bad"; exit 1; }

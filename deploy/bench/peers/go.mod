@@ -1,0 +1,3 @@
+module gatehouse/deploy/bench/peers
+
+go 1.26.0
