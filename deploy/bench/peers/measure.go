@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-const warmUp = time.Second // of load before each round: the shortest that wrk knows
+const warmUp = 600 * time.Millisecond // of load before each round, its start and the making of its requests included
 
 // entry is a scenario of one binary.
 type entry struct {
@@ -70,14 +70,14 @@ func (e *entry) measure(ctx context.Context, r *rig, length time.Duration, profi
 	}
 	defer s.stop()
 	main := e.load(r)
-	warm := main
+	first := main
 	if e.fresh {
-		warm.tokens = strings.Replace(main.tokens, "-fresh", "-warm", 1)
+		first.tokens = strings.Replace(main.tokens, "-fresh", "-warm", 1)
 	}
-	if err := probe(s.addr, &warm, e.want); err != nil {
+	if err := probe(s.addr, &first, e.want); err != nil {
 		return round{}, fmt.Errorf("before: %w", err)
 	}
-	if _, err := drive(ctx, e.dir, "warm", s.addr, &warm, warmUp); err != nil {
+	if err := warm(ctx, e.dir, s.addr, &first); err != nil {
 		return round{}, err
 	}
 	if profile != "" && s.admin != "" {
@@ -88,7 +88,7 @@ func (e *entry) measure(ctx context.Context, r *rig, length time.Duration, profi
 	if err != nil {
 		return round{}, err
 	}
-	if err := probe(s.addr, &warm, e.want); err != nil {
+	if err := probe(s.addr, &first, e.want); err != nil {
 		return round{}, fmt.Errorf("after: %w", err)
 	}
 	return got, e.judge(&main, &got)

@@ -193,24 +193,41 @@ func cutLast(s, sep string) (before, after string, found bool) {
 	return s, "", false
 }
 
-// rss is the memory, in bytes, that the process has resident.
-func (p *process) rss() (int64, error) {
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
-	if err != nil {
-		return 0, err
-	}
-	return parseRSS(string(b))
+// memory is what a process has resident, in bytes.
+type memory struct {
+	own    int64 // that the kernel can't take back: heap, stacks, and the program's data
+	mapped int64 // of files, which it can: the program and its database
 }
 
-// parseRSS reads VmRSS, which is in kB, of /proc/PID/status.
-func parseRSS(status string) (int64, error) {
-	for line := range strings.Lines(status) {
-		if value, ok := strings.CutPrefix(line, "VmRSS:"); ok {
-			kb, err := strconv.ParseInt(strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(value), "kB")), 10, 64)
-			return kb << 10, err
-		}
+// memory asks the kernel.
+func (p *process) memory() (memory, error) {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
+	if err != nil {
+		return memory{}, err
 	}
-	return 0, fmt.Errorf("/proc/PID/status has no VmRSS")
+	return parseMemory(string(b))
+}
+
+// parseMemory reads RssAnon, RssFile and RssShmem, which are in kB, of /proc/PID/status.
+func parseMemory(status string) (m memory, err error) {
+	found := 0
+	for line := range strings.Lines(status) {
+		name, value, _ := strings.Cut(line, ":")
+		to := map[string]*int64{"RssAnon": &m.own, "RssFile": &m.mapped, "RssShmem": &m.mapped}[name]
+		if to == nil {
+			continue
+		}
+		kb, err := strconv.ParseInt(strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(value), "kB")), 10, 64)
+		if err != nil {
+			return m, err
+		}
+		*to += kb << 10
+		found++
+	}
+	if found != 3 {
+		return m, fmt.Errorf("/proc/PID/status does not say what is resident")
+	}
+	return m, nil
 }
 
 // freePort returns a loopback port that nothing listens on. Somebody else may take it before it is used, which then fails the run.

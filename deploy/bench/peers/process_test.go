@@ -30,12 +30,15 @@ func TestParseCore(t *testing.T) {
 	}
 }
 
-func TestParseRSS(t *testing.T) {
-	if got, err := parseRSS("Name:\tx\nVmHWM:\t  9000 kB\nVmRSS:\t    2048 kB\nThreads:\t5\n"); err != nil || got != 2<<20 {
-		t.Errorf("got %d, %v, want 2 MiB", got, err)
+func TestParseMemory(t *testing.T) {
+	const status = "Name:\tx\nVmRSS:\t    7168 kB\nRssAnon:\t    2048 kB\nRssFile:\t    4096 kB\nRssShmem:\t    1024 kB\nThreads:\t5\n"
+	if got, err := parseMemory(status); err != nil || got != (memory{2 << 20, 5 << 20}) {
+		t.Errorf("got %+v, %v, want 2 MiB of its own and 5 of files", got, err)
 	}
-	if got, err := parseRSS("Name:\tx\n"); err == nil {
-		t.Errorf("got %d of nothing, want an error", got)
+	for _, bad := range []string{"Name:\tx\n", "RssAnon:\tmuch kB\nRssFile:\t4 kB\nRssShmem:\t0 kB\n"} {
+		if got, err := parseMemory(bad); err == nil {
+			t.Errorf("got %+v of %q, want an error", got, bad)
+		}
 	}
 }
 
@@ -54,8 +57,8 @@ func TestProcess(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	if rss, err := p.rss(); err != nil || rss <= 0 {
-		t.Errorf("rss is %d, %v", rss, err)
+	if m, err := p.memory(); err != nil || m.own <= 0 || m.mapped <= 0 {
+		t.Errorf("memory is %+v, %v", m, err)
 	}
 	p.stop()
 	if _, err := p.cpu(); err == nil {

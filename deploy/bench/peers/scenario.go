@@ -94,7 +94,6 @@ func gatehouseScenarios() []*scenario {
 		{name: "G1-rs256", about: "warm, 1M revocations, limit through Redis", shape: &full, load: rs},
 		{name: "G1-es256", about: "warm, 1M revocations, limit through Redis", shape: &full, load: es},
 		{name: "G1-bare-rs256", about: "warm, no revocations, no limit", shape: bare, load: rs},
-		{name: "G1-bare-es256", about: "warm, no revocations, no limit", shape: bare, load: es},
 		{name: "G1-logged", about: "G1-rs256 with a line of log for each request, as by default", shape: full.but(func(s *shape) { s.logged = true }), load: rs},
 		{name: "G2-public", about: "a public route", shape: bare, load: with(pathOpen, "")},
 		{name: "G3-rs256", about: "each token for the first time", shape: &full, load: with(pathRSA, "RS256-fresh"), fresh: true},

@@ -30,12 +30,12 @@ type once struct {
 func singles() []once { return []once{{"G8-memory", measureMemory}, {"G10-start", measureStarts}} }
 
 const (
-	settle    = 8 * time.Second // until a process has given back what its start took: two collections and their scavenging
+	scavenged = 5 * time.Second // until the runtime has given back what a collection freed
 	idleConns = 2000
 	mebi      = 1 << 20
 )
 
-// measureMemory is what an idle Gatehouse has resident, and what a connection and a million revocations add to it.
+// measureMemory is what an idle Gatehouse has resident, and what connections and a million revocations add to it.
 func measureMemory(ctx context.Context, r *rig) (out []single, err error) {
 	if r.redisAddr == "" {
 		if err := r.startRedis(ctx); err != nil {
@@ -43,7 +43,7 @@ func measureMemory(ctx context.Context, r *rig) (out []single, err error) {
 		}
 	}
 	large := shape{limit: true, routes: 200, clients: 10_000}
-	idle, perConn, err := resident(ctx, r, large, "memory", idleConns)
+	idle, busy, err := resident(ctx, r, large, "memory", idleConns)
 	if err != nil {
 		return nil, err
 	}
@@ -53,42 +53,52 @@ func measureMemory(ctx context.Context, r *rig) (out []single, err error) {
 		return nil, err
 	}
 	return []single{
-		{"rss", "resident, idle, 200 routes and 10 000 clients", float64(idle) / mebi, "MiB"},
-		{"conn", fmt.Sprintf("resident per idle connection, of %d", idleConns), perConn / 1024, "KiB"},
-		{"revoked", "resident that a million revocations add", float64(revoked-idle) / mebi, "MiB"},
+		{"rss", "resident, idle, 200 routes and 10 000 clients", float64(idle.own+idle.mapped) / mebi, "MiB"},
+		{"rss-own", "… of that, of its own and not mapped files", float64(idle.own) / mebi, "MiB"},
+		{"conn", fmt.Sprintf("of its own, per idle connection, of %d", idleConns), float64(busy.own-idle.own) / idleConns / 1024, "KiB"},
+		{"revoked", "of its own, that a million revocations add", float64(revoked.own-idle.own) / mebi, "MiB"},
+		{"revoked-mapped", "… and mapped pages of their journal, which the kernel takes back when it wants them", float64(revoked.mapped-idle.mapped) / mebi, "MiB"},
 	}, nil
 }
 
-// resident is the memory of an idle Gatehouse of the shape, and what each of so many connections adds once a request of a
-// public route was answered on it.
-func resident(ctx context.Context, r *rig, s shape, name string, conns int) (idle int64, perConn float64, err error) {
+// resident is the memory of an idle Gatehouse of the shape, and of the same with so many idle connections, on each of which a
+// request of a public route was answered.
+func resident(ctx context.Context, r *rig, s shape, name string, conns int) (idle, busy memory, err error) {
 	dir, err := r.dir(name)
 	if err != nil {
-		return 0, 0, err
+		return idle, busy, err
 	}
 	server, err := s.gatehouse(ctx, r, r.binaries[0].path, dir)
 	if err != nil {
-		return 0, 0, err
+		return idle, busy, err
 	}
 	defer server.stop()
-	if err := pause(ctx, settle); err != nil {
-		return 0, 0, err
-	}
-	if idle, err = server.rss(); err != nil || conns == 0 {
-		return idle, 0, err
+	if idle, err = rested(ctx, server); err != nil || conns == 0 {
+		return idle, idle, err
 	}
 	for range conns {
 		conn, err := oneRequest(server.addr, pathOpen)
 		if err != nil {
-			return 0, 0, err
+			return idle, busy, err
 		}
 		defer conn.Close()
 	}
-	if err := pause(ctx, settle); err != nil {
-		return 0, 0, err
+	busy, err = rested(ctx, server)
+	return idle, busy, err
+}
+
+// rested is what a server has resident after some minutes without work, in each two of which the runtime collects once. Here it
+// is told to.
+func rested(ctx context.Context, s *server) (memory, error) {
+	for range 2 {
+		if err := answers("http://" + s.admin + "/debug/pprof/heap?gc=1")(); err != nil {
+			return memory{}, err
+		}
 	}
-	full, err := server.rss()
-	return idle, float64(full-idle) / float64(conns), err
+	if err := pause(ctx, scavenged); err != nil {
+		return memory{}, err
+	}
+	return s.memory()
 }
 
 // oneRequest opens a connection, has one GET answered on it and leaves it open.

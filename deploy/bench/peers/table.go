@@ -36,6 +36,7 @@ func (t *tables) markdown() string {
 	t.peersTable(&b)
 	t.versus(&b)
 	t.goals(&b)
+	t.once(&b)
 	return b.String()
 }
 
@@ -101,6 +102,18 @@ func (t *tables) versus(b *strings.Builder) {
 	if head {
 		b.WriteString("\n")
 	}
+}
+
+// once has a line for each figure that was measured once.
+func (t *tables) once(b *strings.Builder) {
+	if len(t.singles) == 0 {
+		return
+	}
+	b.WriteString("| Measured once, outside of the rounds | |\n|---|---|\n")
+	for _, s := range t.singles {
+		fmt.Fprintf(b, "| %s | %.1f %s |\n", s.what, s.value, s.unit)
+	}
+	b.WriteString("\n")
 }
 
 // partner is the entry of the same scenario that comes next after label with the next binary; "" is none.

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -58,20 +59,12 @@ func (l *load) script() string {
 	return b.String()
 }
 
-// drive has wrk send the load to addr for so long. name tells its script from those of others in dir.
+// drive has wrk send the load to addr for so long, in whole seconds. name tells its script from those of others in dir.
 func drive(ctx context.Context, dir, name, addr string, l *load, length time.Duration) (report, error) {
-	script := filepath.Join(dir, name+".lua")
-	if err := os.WriteFile(script, []byte(l.script()), 0o600); err != nil {
+	cmd, err := wrk(ctx, dir, name, addr, l, length)
+	if err != nil {
 		return report{}, err
 	}
-	conns := l.conns
-	if conns == 0 {
-		conns = 64
-	}
-	seconds := max(1, int(length.Round(time.Second).Seconds()))
-	cmd := exec.CommandContext(ctx, "taskset", "-c", loadCore, "wrk", "-t1", "-c"+strconv.Itoa(conns), "-d"+strconv.Itoa(seconds)+"s",
-		"--latency", "-s", script, "http://"+addr)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
@@ -83,6 +76,37 @@ func drive(ctx context.Context, dir, name, addr string, l *load, length time.Dur
 		return r, fmt.Errorf("%w: wrk said:\n%s%s", err, out, stderr.String())
 	}
 	return r, nil
+}
+
+// warm has wrk send the load for the time of warmUp, which may be less than a second, and forgets what came of it.
+func warm(ctx context.Context, dir, addr string, l *load) error {
+	brief, cancel := context.WithTimeout(ctx, warmUp)
+	defer cancel()
+	cmd, err := wrk(brief, dir, "warm", addr, l, time.Minute)
+	if err != nil {
+		return err
+	}
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) } // at which it ends as at the end of its time
+	if out, err := cmd.CombinedOutput(); err != nil && !errors.Is(err, context.DeadlineExceeded) {
+		return fmt.Errorf("wrk: %w: %s", err, out)
+	}
+	return ctx.Err()
+}
+
+// wrk is the command that sends the load.
+func wrk(ctx context.Context, dir, name, addr string, l *load, length time.Duration) (*exec.Cmd, error) {
+	script := filepath.Join(dir, name+".lua")
+	if err := os.WriteFile(script, []byte(l.script()), 0o600); err != nil {
+		return nil, err
+	}
+	conns := l.conns
+	if conns == 0 {
+		conns = 64
+	}
+	cmd := exec.CommandContext(ctx, "taskset", "-c", loadCore, "wrk", "-t1", "-c"+strconv.Itoa(conns), fmt.Sprintf("-d%.0fs", length.Seconds()),
+		"--latency", "-s", script, "http://"+addr)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	return cmd, nil
 }
 
 // parseWrk reads what wrk prints with --latency.

@@ -1,0 +1,55 @@
+package main
+
+import (
+	"net/http"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"os"
+)
+
+func TestExpect(t *testing.T) {
+	for _, tc := range []struct {
+		name string
+		got  report
+		want int
+		ok   bool
+	}{
+		{"all served", report{requests: 10}, 200, true},
+		{"one refused", report{requests: 10, refused: 1}, 200, false},
+		{"all refused, as wanted", report{requests: 10, refused: 10}, 401, true},
+		{"one served that was to be refused", report{requests: 10, refused: 9}, 401, false},
+		{"one connection cut", report{requests: 10, errors: 1}, 200, false},
+	} {
+		if err := expect(&tc.got, tc.want); (err == nil) != tc.ok {
+			t.Errorf("%s: %v", tc.name, err)
+		}
+	}
+}
+
+func TestJudgeCountsFreshTokens(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "tokens")
+	if err := os.WriteFile(path, []byte("a\nb\nc\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, tc := range []struct {
+		requests int64
+		fresh    bool
+		ok       bool
+	}{{3, true, true}, {4, true, false}, {4, false, true}} {
+		e := &entry{scenario: &scenario{want: http.StatusOK, fresh: tc.fresh}}
+		if err := e.judge(&load{tokens: path}, &round{report: report{requests: tc.requests}}); (err == nil) != tc.ok {
+			t.Errorf("%d requests with 3 tokens, fresh %t: %v", tc.requests, tc.fresh, err)
+		}
+	}
+}
+
+func TestDistinct(t *testing.T) {
+	if err := distinct([]binary{{"a", "/x/a"}, {"b", "/x/b"}}); err != nil {
+		t.Error(err)
+	}
+	if err := distinct([]binary{{"a", "/x/a"}, {"a", "/y/a"}}); err == nil || !strings.Contains(err.Error(), "rename") {
+		t.Errorf("two of one name: %v", err)
+	}
+}
