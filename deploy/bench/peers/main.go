@@ -55,6 +55,7 @@ func parseFlags(args []string) (o options, err error) {
 	f.StringVar(&o.keep, "keep", "", "`directory` for all files, which stays; keys and tokens in it are used again. Default: one that goes")
 	f.StringVar(&o.out, "o", "", "`file` for the tables: what is between the markers in it is replaced, and a file without them is written anew")
 	f.StringVar(&o.profiles, "profile", "", "`directory` for a CPU profile of Gatehouse in the first round of each scenario, which makes that round dearer")
+	f.BoolVar(&urgent, "urgent", false, "go before what else runs on the machine, as root: less is wrong then where it is not quiet")
 	only := f.String("only", "", "the scenarios whose names match the `regular expression`; default: all")
 	list := f.Bool("list", false, "print the names of the scenarios")
 	f.Func("gatehouse", "a `binary` to measure in place of the tree's; may be given twice, and both take turns", func(path string) error {

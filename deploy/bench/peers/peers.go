@@ -39,7 +39,7 @@ func withConfig(file string, config func(r *rig, dir, listen string) string, env
 		if err != nil {
 			return nil, err
 		}
-		if err := p.await(ctx, listens(listen)); err != nil {
+		if err := p.await(ctx, speaks(listen)); err != nil {
 			p.stop()
 			return nil, err
 		}

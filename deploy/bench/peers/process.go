@@ -35,8 +35,21 @@ type process struct {
 	ended chan struct{} // closed once it has ended
 }
 
-// launch starts a program on the cores, with its output in a file beside its other files in dir. The kernel ends it where
-// this process is gone, however that came.
+// urgent has what is measured, and what measures it, go before other programs on the machine. It takes root.
+var urgent bool
+
+// begin starts a command, which the kernel ends where this process is gone, however that came. An urgent one is the leader of a
+// session, since Linux shares a core between sessions first (sched_autogroup) and within them by niceness after that.
+func begin(cmd *exec.Cmd) error {
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setsid: urgent}
+	err := cmd.Start()
+	if err != nil || !urgent {
+		return err
+	}
+	return os.WriteFile(fmt.Sprintf("/proc/%d/autogroup", cmd.Process.Pid), []byte("-20"), 0)
+}
+
+// launch starts a program on the cores, with its output in a file beside its other files in dir.
 func launch(dir, cores string, env []string, argv ...string) (*process, error) {
 	path := filepath.Join(dir, filepath.Base(argv[0])+".log")
 	log, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
@@ -47,8 +60,7 @@ func launch(dir, cores string, env []string, argv ...string) (*process, error) {
 	cmd := exec.Command("taskset", append([]string{"-c", cores}, argv...)...)
 	cmd.Dir, cmd.Env = dir, append(os.Environ(), env...)
 	cmd.Stdout, cmd.Stderr = log, log
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err := cmd.Start(); err != nil {
+	if err := begin(cmd); err != nil {
 		return nil, err
 	}
 	p := &process{cmd: cmd, log: path, ended: make(chan struct{})}
@@ -107,6 +119,17 @@ func listens(addr string) func() error {
 		conn, err := net.DialTimeout("tcp", addr, time.Second)
 		if err == nil {
 			conn.Close()
+		}
+		return err
+	}
+}
+
+// speaks is a try for await: something at addr answers requests, whatever it answers.
+func speaks(addr string) func() error {
+	return func() error {
+		res, err := oneOff.Get("http://" + addr + "/")
+		if err == nil {
+			res.Body.Close()
 		}
 		return err
 	}

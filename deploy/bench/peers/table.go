@@ -94,10 +94,12 @@ func (t *tables) versus(b *strings.Builder) {
 		}
 		if !head {
 			_, otherBinary, _ := strings.Cut(other, "@")
-			fmt.Fprintf(b, "| Scenario | %s ÷ %s | CPU µs/request, each round | the same of %s |\n|---|---|---|---|\n", otherBinary, binary, otherBinary)
+			fmt.Fprintf(b, "| Scenario | %s ÷ %s | lowest ÷ lowest | CPU µs/request of %s, each round | of %s |\n|---|---|---|---|---|\n", otherBinary, binary, binary, otherBinary)
 			head = true
 		}
-		fmt.Fprintf(b, "| %s | %.3f | %s | %s |\n", name, second.cpu/first.cpu, each(t.results[e.label]), each(t.results[other]))
+		low1, _ := spread(t.results[e.label])
+		low2, _ := spread(t.results[other])
+		fmt.Fprintf(b, "| %s | %.3f | %.3f | %s | %s |\n", name, second.cpu/first.cpu, low2/low1, each(t.results[e.label]), each(t.results[other]))
 	}
 	if head {
 		b.WriteString("\n")

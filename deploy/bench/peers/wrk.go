@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 )
 
@@ -65,17 +64,26 @@ func drive(ctx context.Context, dir, name, addr string, l *load, length time.Dur
 	if err != nil {
 		return report{}, err
 	}
-	var stderr bytes.Buffer
-	cmd.Stderr = &stderr
-	out, err := cmd.Output()
+	out, err := said(cmd)
 	if err != nil {
-		return report{}, fmt.Errorf("wrk: %w: %s", err, stderr.String())
+		return report{}, fmt.Errorf("wrk: %w: %s", err, out)
 	}
-	r, err := parseWrk(string(out))
+	r, err := parseWrk(out)
 	if err != nil {
-		return r, fmt.Errorf("%w: wrk said:\n%s%s", err, out, stderr.String())
+		return r, fmt.Errorf("%w: wrk said:\n%s", err, out)
 	}
 	return r, nil
+}
+
+// said runs a command and returns all that it wrote.
+func said(cmd *exec.Cmd) (string, error) {
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	err := begin(cmd)
+	if err == nil {
+		err = cmd.Wait()
+	}
+	return out.String(), err
 }
 
 // warm has wrk send the load for the time of warmUp, which may be less than a second, and forgets what came of it.
@@ -87,7 +95,7 @@ func warm(ctx context.Context, dir, addr string, l *load) error {
 		return err
 	}
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) } // at which it ends as at the end of its time
-	if out, err := cmd.CombinedOutput(); err != nil && !errors.Is(err, context.DeadlineExceeded) {
+	if out, err := said(cmd); err != nil && !errors.Is(err, context.DeadlineExceeded) {
 		return fmt.Errorf("wrk: %w: %s", err, out)
 	}
 	return ctx.Err()
@@ -103,10 +111,8 @@ func wrk(ctx context.Context, dir, name, addr string, l *load, length time.Durat
 	if conns == 0 {
 		conns = 64
 	}
-	cmd := exec.CommandContext(ctx, "taskset", "-c", loadCore, "wrk", "-t1", "-c"+strconv.Itoa(conns), fmt.Sprintf("-d%.0fs", length.Seconds()),
-		"--latency", "-s", script, "http://"+addr)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	return cmd, nil
+	return exec.CommandContext(ctx, "taskset", "-c", loadCore, "wrk", "-t1", "-c"+strconv.Itoa(conns), fmt.Sprintf("-d%.0fs", length.Seconds()),
+		"--latency", "-s", script, "http://"+addr), nil
 }
 
 // parseWrk reads what wrk prints with --latency.
