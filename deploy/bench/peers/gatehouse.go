@@ -3,7 +3,9 @@ package main
 import (
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -98,10 +100,11 @@ func (s shape) clientsFile(secret string) string {
 
 // gatehouse starts one of this shape from a binary, in a directory that outlives it: its state is the same in every round.
 func (s shape) gatehouse(ctx context.Context, r *rig, binary, dir string) (*server, error) {
-	listen, admin, err := twoPorts()
+	ports, err := freePorts(2)
 	if err != nil {
 		return nil, err
 	}
+	listen, admin := loopback(ports[0]), loopback(ports[1])
 	for name, text := range map[string]string{"config.yaml": s.config(r, listen, admin), "clients.yaml": s.clientsFile(r.secret)} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
 			return nil, err
@@ -124,16 +127,38 @@ func (s shape) gatehouse(ctx context.Context, r *rig, binary, dir string) (*serv
 		p.stop()
 		return nil, err
 	}
+	if s.revoked {
+		if err := holdsMillion(admin); err != nil {
+			p.stop()
+			return nil, err
+		}
+	}
 	return &server{process: p, addr: listen, admin: admin}, nil
 }
 
-func twoPorts() (a, b string, err error) {
-	first, err := freePort()
+// holdsMillion is an error unless a node checks requests against a million revoked tokens.
+func holdsMillion(admin string) error {
+	res, err := oneOff.Get("http://" + admin + "/metrics")
 	if err != nil {
-		return "", "", err
+		return err
 	}
-	second, err := freePort()
-	return loopback(first), loopback(second), err
+	defer res.Body.Close()
+	text, err := io.ReadAll(res.Body)
+	if err != nil {
+		return err
+	}
+	if n, err := parseMetric(string(text), `gatehouse_revoked_entries{kind="token"}`); err != nil || n != million {
+		return errors.Join(err, fmt.Errorf("%.0f tokens are revoked, want a million", n))
+	}
+	return nil
 }
 
-func loopback(port int) string { return "127.0.0.1:" + strconv.Itoa(port) }
+// parseMetric is the value of a series in the text format of Prometheus.
+func parseMetric(text, series string) (float64, error) {
+	for line := range strings.Lines(text) {
+		if value, ok := strings.CutPrefix(line, series+" "); ok {
+			return strconv.ParseFloat(strings.TrimSpace(value), 64)
+		}
+	}
+	return 0, fmt.Errorf("there is no metric %s", series)
+}

@@ -1,12 +1,12 @@
 package main
 
 import (
-	"bufio"
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -77,6 +77,9 @@ func (e *entry) measure(ctx context.Context, r *rig, length time.Duration, profi
 	if err := probe(s.addr, &first, e.want); err != nil {
 		return round{}, fmt.Errorf("before: %w", err)
 	}
+	if err := e.refuses(s.addr, &first); err != nil {
+		return round{}, err
+	}
 	if err := warm(ctx, e.dir, s.addr, &first); err != nil {
 		return round{}, err
 	}
@@ -94,6 +97,34 @@ func (e *entry) measure(ctx context.Context, r *rig, length time.Duration, profi
 	return got, e.judge(&main, &got)
 }
 
+// refuses is an error where a proxy that was told to check tokens lets one through that it must not: a figure of what checks
+// nothing is none.
+func (e *entry) refuses(addr string, l *load) error {
+	if l.tokens == "" || e.want != http.StatusOK {
+		return nil
+	}
+	for _, must := range []struct {
+		set    string
+		since  verifying // what looks at as much as this refuses it
+		status int
+	}{
+		{"-forged", signature, http.StatusUnauthorized},
+		{"-tight", claims, http.StatusUnauthorized}, // for another audience
+		{"-expired", claims, http.StatusUnauthorized},
+		{"-scopeless", scopes, http.StatusForbidden},
+	} {
+		bad := *l
+		bad.tokens = strings.Replace(l.tokens, "-warm", must.set, 1)
+		if e.checks < must.since {
+			continue
+		}
+		if err := probe(addr, &bad, must.status); err != nil {
+			return fmt.Errorf("a token that must not pass: %w", err)
+		}
+	}
+	return nil
+}
+
 // open starts the entry's proxy.
 func (e *entry) open(ctx context.Context, r *rig) (*server, error) {
 	dir, err := r.dir(e.label)
@@ -109,64 +140,69 @@ func (e *entry) open(ctx context.Context, r *rig) (*server, error) {
 
 // drive sends the load, and what is beside it, and takes the difference of all counters.
 func (e *entry) drive(ctx context.Context, r *rig, s *server, main *load, length time.Duration) (got round, err error) {
-	counts := e.shape != nil && e.shape.redis
-	var before, after traffic
-	if counts {
-		if before, err = redisTraffic(r.redisAddr); err != nil {
-			return got, err
-		}
-	}
-	coreBegan, err := coreTime()
+	before, err := e.count(r, s)
 	if err != nil {
 		return got, err
 	}
-	began, err := s.cpu()
-	if err != nil {
-		return got, err
-	}
-	start := time.Now()
-	var beside report
-	var besideErr error
+	var second report
+	var secondErr error
 	var wg sync.WaitGroup
 	if e.beside != nil {
-		second := e.beside(r)
-		wg.Go(func() { beside, besideErr = drive(ctx, e.dir, "beside", s.addr, &second, length) })
+		l := e.beside(r)
+		wg.Go(func() { second, secondErr = drive(ctx, e.dir, "beside", s.addr, &l, length) })
 	}
 	got.report, err = drive(ctx, e.dir, "main", s.addr, main, length)
 	wg.Wait()
-	if err == nil {
-		err = besideErr
-	}
-	if err != nil {
+	if err = errors.Join(err, secondErr); err != nil {
 		return got, fmt.Errorf("%w\n%s", err, s.tail())
 	}
-	ended, err := s.cpu()
+	after, err := e.count(r, s)
 	if err != nil {
 		return got, err
-	}
-	coreEnded, err := coreTime()
-	if err != nil {
-		return got, err
-	}
-	if e.shape == nil || e.shape.procs < 2 { // else its time is on both cores
-		got.others = max(0, (coreEnded-coreBegan-(ended-began)).Seconds()/time.Since(start).Seconds())
-	}
-	if counts {
-		if after, err = redisTraffic(r.redisAddr); err != nil {
-			return got, err
-		}
 	}
 	if e.beside != nil {
-		if err := expect(&beside, e.flood); err != nil {
+		if err := expect(&second, e.flood); err != nil {
 			return got, fmt.Errorf("beside: %w", err)
 		}
 	}
-	got.served = got.requests + beside.requests
-	got.cpu = float64((ended - began).Microseconds()) / float64(got.served)
-	got.busy = (ended - began).Seconds() / got.elapsed.Seconds()
-	got.scripts = float64(after.scripts-before.scripts) / float64(got.served)
-	got.trips = float64(after.reads-before.reads) / float64(got.served)
+	got.served = got.requests + second.requests
+	got.spent(before, after)
+	if e.shape != nil && e.shape.procs > 1 {
+		got.others = 0 // its own time is on the other core too
+	}
 	return got, nil
+}
+
+// counters are what is read before and after a load.
+type counters struct {
+	at    time.Time
+	cpu   time.Duration // of the proxy
+	core  time.Duration // of anything on its core
+	redis traffic       // zero where the proxy has none
+}
+
+func (e *entry) count(r *rig, s *server) (c counters, err error) {
+	c.at = time.Now()
+	if c.cpu, err = s.cpu(); err != nil {
+		return c, err
+	}
+	if c.core, err = coreTime(); err != nil {
+		return c, err
+	}
+	if e.shape != nil && e.shape.redis {
+		c.redis, err = redisTraffic(r.redisAddr)
+	}
+	return c, err
+}
+
+// spent fills in what was used between the counters, for the requests that were served.
+func (r *round) spent(before, after counters) {
+	cpu, n := after.cpu-before.cpu, float64(r.served)
+	r.cpu = float64(cpu.Microseconds()) / n
+	r.busy = cpu.Seconds() / r.elapsed.Seconds()
+	r.others = max(0, (after.core-before.core-cpu).Seconds()/after.at.Sub(before.at).Seconds())
+	r.scripts = float64(after.redis.scripts-before.redis.scripts) / n
+	r.trips = float64(after.redis.reads-before.redis.reads) / n
 }
 
 // judge refuses a round in which anything but what was to be measured happened.
@@ -196,91 +232,9 @@ func expect(got *report, want int) error {
 	return nil
 }
 
-// probe sends one request of the load, several times where a limit lets the first ones of a client through, until the status is
-// the one that is wanted.
-func probe(addr string, l *load, want int) error {
-	var status string
-	for range 3 {
-		req, err := http.NewRequest(l.method, "http://"+addr+l.path, strings.NewReader(l.form))
-		if err != nil {
-			return err
-		}
-		if l.form != "" {
-			req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-		}
-		if l.basic != "" {
-			req.Header.Set("Authorization", l.basic)
-		}
-		if l.tokens != "" {
-			token, err := firstLine(l.tokens)
-			if err != nil {
-				return err
-			}
-			req.Header.Set("Authorization", "Bearer "+token)
-		}
-		res, err := oneOff.Do(req)
-		if err != nil {
-			return err
-		}
-		body, _ := io.ReadAll(io.LimitReader(res.Body, 1000))
-		res.Body.Close()
-		if res.StatusCode == want {
-			return nil
-		}
-		status = res.Status + " " + string(body)
-	}
-	return fmt.Errorf("%s %s: wanted status %d, got %s", l.method, l.path, want, status)
-}
-
-func firstLine(path string) (string, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return "", err
-	}
-	defer f.Close()
-	s := bufio.NewScanner(f)
-	s.Scan()
-	return s.Text(), s.Err()
-}
-
-// fetchProfile has the Gatehouse behind admin write a CPU profile of so long, and closes what it returns when it is there.
-func fetchProfile(ctx context.Context, admin, path string, length time.Duration) <-chan struct{} {
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		url := fmt.Sprintf("http://%s/debug/pprof/profile?seconds=%d", admin, max(1, int(length.Seconds())))
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-		if err != nil {
-			return
-		}
-		res, err := oneOff.Do(req)
-		if err != nil {
-			fmt.Fprintln(os.Stderr, "profile:", err)
-			return
-		}
-		defer res.Body.Close()
-		b, err := io.ReadAll(res.Body)
-		if err == nil {
-			err = os.WriteFile(path, b, 0o600)
-		}
-		if err != nil {
-			fmt.Fprintln(os.Stderr, "profile:", err)
-		}
-	}()
-	return done
-}
-
 // median is the round whose CPU time per request is the middle one, the cheaper of the two middle ones of an even number. It
 // is taken whole: its latencies are its own.
 func median(rounds []round) round {
-	sorted := slices.SortedFunc(slices.Values(rounds), func(a, b round) int {
-		switch {
-		case a.cpu < b.cpu:
-			return -1
-		case a.cpu > b.cpu:
-			return 1
-		}
-		return 0
-	})
+	sorted := slices.SortedFunc(slices.Values(rounds), func(a, b round) int { return cmp.Compare(a.cpu, b.cpu) })
 	return sorted[(len(sorted)-1)/2]
 }

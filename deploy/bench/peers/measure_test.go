@@ -2,11 +2,11 @@ package main
 
 import (
 	"net/http"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
-
-	"os"
+	"time"
 )
 
 func TestExpect(t *testing.T) {
@@ -51,5 +51,15 @@ func TestDistinct(t *testing.T) {
 	}
 	if err := distinct([]binary{{"a", "/x/a"}, {"a", "/y/a"}}); err == nil || !strings.Contains(err.Error(), "rename") {
 		t.Errorf("two of one name: %v", err)
+	}
+}
+
+func TestSpent(t *testing.T) {
+	began := time.Now()
+	r := round{report: report{elapsed: 4 * time.Second}, served: 100_000}
+	r.spent(counters{began, time.Second, 7 * time.Second, traffic{scripts: 50, reads: 100}},
+		counters{began.Add(5 * time.Second), 4 * time.Second, 11 * time.Second, traffic{scripts: 1050, reads: 5100}})
+	if r.cpu != 30 || r.busy != 0.75 || r.others != 0.2 || r.scripts != 0.01 || r.trips != 0.05 {
+		t.Errorf("got %+v, want 30 µs a request, three quarters of the core, a fifth to others, 0.01 scripts and 0.05 reads", r)
 	}
 }

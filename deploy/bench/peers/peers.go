@@ -82,13 +82,14 @@ http {
 `, r.upstream, listen)
 }
 
-// verifying is how much of a token HAProxy is told to look at.
+// verifying is how much of a token a proxy looks at.
 type verifying int
 
 const (
 	nothing   verifying = iota
-	signature           // jwt_verify alone
-	claims              // alg, audience, expiry and scope too
+	signature           // that alone
+	claims              // audience and expiry too
+	scopes              // and the scope
 )
 
 func haproxy(v verifying, alg, audience string) starter {
@@ -116,7 +117,7 @@ frontend f
 		b.WriteString(`  http-request set-var(txn.alg) http_auth_bearer,jwt_header_query('$.alg')
   http-request deny deny_status 401 unless { http_auth_bearer,jwt_verify(txn.alg,"` + key + `") -m int 1 }
 `)
-	case claims:
+	case scopes:
 		b.WriteString(`  http-request set-var(txn.bearer) http_auth_bearer
   http-request set-var(txn.alg) var(txn.bearer),jwt_header_query('$.alg')
   http-request deny deny_status 401 unless { var(txn.alg) -m str ` + alg + ` }

@@ -133,34 +133,35 @@ func (r *rig) makeTokens(round time.Duration, list []*scenario) error {
 		}
 		r.signers[alg] = s
 		aud := map[string]string{"RS256": audRSA, "ES256": audEC}[alg]
-		sets := []struct {
-			name, audience string
-			n              int
-			change         func(string) string
-		}{{alg + "-warm", aud, warmCount, nil}, {alg + "-forged", aud, warmCount, forge}, {alg + "-tight", audTight, warmCount, nil}}
-		if fresh {
-			sets = append(sets, struct {
-				name, audience string
-				n              int
-				change         func(string) string
-			}{alg + "-fresh", aud, int(round.Seconds()) * freshPerSecond[alg], nil})
-		}
-		for _, set := range sets {
-			err := tokenFile(r.tokenFile(set.name), set.n, func() ([]string, error) {
-				list, err := s.tokens(set.audience, set.n)
-				for i := range list {
-					if set.change != nil {
-						list[i] = set.change(list[i])
-					}
-				}
-				return list, err
-			})
-			if err != nil {
+		for _, set := range tokenSets(alg, aud, fresh, int(round.Seconds())) {
+			if err := tokenFile(r.tokenFile(set.name), set.count, func() ([]string, error) { return s.tokens(&set) }); err != nil {
 				return fmt.Errorf("tokens: %w", err)
 			}
 		}
 	}
 	return nil
+}
+
+// tokenSets are those of an algorithm: what loads use, and one each of what must not pass.
+func tokenSets(alg, audience string, fresh bool, seconds int) []tokenSet {
+	good := tokenSet{count: warmCount, audience: audience, scope: scopeRead(audience)}
+	set := func(name string, change func(*tokenSet)) tokenSet {
+		s := good
+		s.name = alg + "-" + name
+		change(&s)
+		return s
+	}
+	sets := []tokenSet{
+		set("warm", func(*tokenSet) {}),
+		set("forged", func(s *tokenSet) { s.change = forge }),
+		set("tight", func(s *tokenSet) { s.audience, s.scope = audTight, scopeRead(audTight) }),
+		set("expired", func(s *tokenSet) { s.count, s.age = 1, tokenLife+time.Hour }),
+		set("scopeless", func(s *tokenSet) { s.count, s.scope = 1, "other:read" }),
+	}
+	if fresh {
+		sets = append(sets, set("fresh", func(s *tokenSet) { s.count = seconds * freshPerSecond[alg] }))
+	}
+	return sets
 }
 
 func (r *rig) startUpstream(ctx context.Context) error {

@@ -12,7 +12,9 @@ type scenario struct {
 	shape *shape // a Gatehouse
 	start starter
 	peer  string // the name of the program, of a peer
-	load  func(r *rig) load
+	// checks is what a peer claims to look at of a token. Gatehouse looks at all of it.
+	checks verifying
+	load   func(r *rig) load
 	// beside is a second load that is there at the same time; nil is none. Latencies are those of the first.
 	beside func(r *rig) load
 	want   int  // the status that everything gets; what is beside, too, where it is of the same kind
@@ -62,6 +64,9 @@ func scenarios() []*scenario {
 		if s.want == 0 {
 			s.want = http.StatusOK
 		}
+		if s.shape != nil {
+			s.checks = scopes
+		}
 		if s.flood == 0 {
 			s.flood = s.want
 		}
@@ -73,17 +78,17 @@ func peerScenarios() []*scenario {
 	rs, es, open, big := with(pathRSA, "RS256-warm"), with(pathEC, "ES256-warm"), with(pathOpen, ""), with(pathBig, "RS256-warm")
 	return []*scenario{
 		{name: "nginx-plain", peer: "nginx", about: "nginx, no checks", start: nginx(), load: open},
-		{name: "haproxy-plain", peer: "haproxy", about: "HAProxy, no checks", start: haproxy(nothing, "", ""), load: open},
-		{name: "haproxy-rs256", peer: "haproxy", about: "HAProxy: alg, signature, aud, exp, scope", start: haproxy(claims, "RS256", audRSA), load: rs},
-		{name: "haproxy-es256", peer: "haproxy", about: "HAProxy: alg, signature, aud, exp, scope", start: haproxy(claims, "ES256", audEC), load: es},
-		{name: "haproxy-rs256-bare", peer: "haproxy", about: "HAProxy: the signature alone", start: haproxy(signature, "RS256", audRSA), load: rs},
-		{name: "haproxy-es256-bare", peer: "haproxy", about: "HAProxy: the signature alone", start: haproxy(signature, "ES256", audEC), load: es},
-		{name: "haproxy-rs256-10k", peer: "haproxy", about: "HAProxy: alg, signature, aud, exp, scope; 10 KB replies", start: haproxy(claims, "RS256", audRSA), load: big},
+		{name: "haproxy-plain", peer: "haproxy", about: "HAProxy, no checks", checks: nothing, start: haproxy(nothing, "", ""), load: open},
+		{name: "haproxy-rs256", peer: "haproxy", about: "HAProxy: alg, signature, aud, exp, scope", checks: scopes, start: haproxy(scopes, "RS256", audRSA), load: rs},
+		{name: "haproxy-es256", peer: "haproxy", about: "HAProxy: alg, signature, aud, exp, scope", checks: scopes, start: haproxy(scopes, "ES256", audEC), load: es},
+		{name: "haproxy-rs256-bare", peer: "haproxy", about: "HAProxy: the signature alone", checks: signature, start: haproxy(signature, "RS256", audRSA), load: rs},
+		{name: "haproxy-es256-bare", peer: "haproxy", about: "HAProxy: the signature alone", checks: signature, start: haproxy(signature, "ES256", audEC), load: es},
+		{name: "haproxy-rs256-10k", peer: "haproxy", about: "HAProxy: alg, signature, aud, exp, scope; 10 KB replies", checks: scopes, start: haproxy(scopes, "RS256", audRSA), load: big},
 		{name: "reverseproxy", peer: "revproxy", about: "httputil.ReverseProxy as it comes, no checks", start: revproxy(), load: open},
 		{name: "reverseproxy-tuned", peer: "revproxy", about: "… with Rewrite, BufferPool, 1024 idle connections, no compression", start: revproxy("-tuned"), load: open},
 		{name: "caddy-plain", peer: "caddy", about: "Caddy, no checks", start: caddy("", ""), load: open},
-		{name: "caddy-rs256", peer: "caddy", about: "Caddy with jwx on every request: alg, signature, iss, aud, exp, nbf", start: caddy("RS256", audRSA), load: rs},
-		{name: "caddy-es256", peer: "caddy", about: "Caddy with jwx on every request: alg, signature, iss, aud, exp, nbf", start: caddy("ES256", audEC), load: es},
+		{name: "caddy-rs256", peer: "caddy", about: "Caddy with jwx on every request: alg, signature, iss, aud, exp, nbf", checks: claims, start: caddy("RS256", audRSA), load: rs},
+		{name: "caddy-es256", peer: "caddy", about: "Caddy with jwx on every request: alg, signature, iss, aud, exp, nbf", checks: claims, start: caddy("ES256", audEC), load: es},
 	}
 }
 

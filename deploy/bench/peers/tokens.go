@@ -12,6 +12,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"hash/crc32"
 	"math/big"
@@ -114,12 +115,22 @@ type payload struct {
 	Scope    string `json:"scope"`
 }
 
-// token makes the n-th token for the audience.
-func (s *signer) token(audience string, n int, now time.Time) (string, error) {
+// tokenSet is a file of tokens that a load uses in turn.
+type tokenSet struct {
+	name     string
+	count    int
+	audience string
+	scope    string
+	age      time.Duration             // since they were issued
+	change   func(token string) string // what is done to each; nil is nothing
+}
+
+// token makes the n-th token of a set.
+func (s *signer) token(t *tokenSet, n int) (string, error) {
 	id := make([]byte, 16)
 	rand.Read(id)
-	client := fmt.Sprintf("client-%d", n%rigClients)
-	body, err := json.Marshal(payload{issuer, now.Add(tokenLife).Unix(), audience, client, client, now.Unix(), base64.RawURLEncoding.EncodeToString(id), scopeRead(audience)})
+	client, issued := fmt.Sprintf("client-%d", n%rigClients), time.Now().Add(-t.age-time.Minute) // a minute, so that no clock is ahead of another
+	body, err := json.Marshal(payload{issuer, issued.Add(tokenLife).Unix(), t.audience, client, client, issued.Unix(), base64.RawURLEncoding.EncodeToString(id), t.scope})
 	if err != nil {
 		return "", err
 	}
@@ -137,28 +148,26 @@ func (s *signer) token(audience string, n int, now time.Time) (string, error) {
 			t.FillBytes(sig[32:])
 		}
 	}
-	return input + "." + base64.RawURLEncoding.EncodeToString(sig), err
+	token := input + "." + base64.RawURLEncoding.EncodeToString(sig)
+	if t.change != nil {
+		token = t.change(token)
+	}
+	return token, err
 }
 
-// tokens makes n of them, on all cores.
-func (s *signer) tokens(audience string, n int) ([]string, error) {
-	out, errs := make([]string, n), make([]error, runtime.NumCPU())
-	now := time.Now().Add(-time.Minute) // so that no clock is ahead of another
+// tokens makes all of a set, on all cores.
+func (s *signer) tokens(t *tokenSet) ([]string, error) {
+	out, errs := make([]string, t.count), make([]error, runtime.NumCPU())
 	var wg sync.WaitGroup
 	for w := range errs {
 		wg.Go(func() {
-			for i := w; i < n && errs[w] == nil; i += len(errs) {
-				out[i], errs[w] = s.token(audience, i, now)
+			for i := w; i < t.count && errs[w] == nil; i += len(errs) {
+				out[i], errs[w] = s.token(t, i)
 			}
 		})
 	}
 	wg.Wait()
-	for _, err := range errs {
-		if err != nil {
-			return nil, err
-		}
-	}
-	return out, nil
+	return out, errors.Join(errs...)
 }
 
 // forge spoils the signature of a token and leaves its form as it was.

@@ -46,9 +46,13 @@ func TestTokens(t *testing.T) {
 		if err != nil || again.header != s.header {
 			t.Errorf("%s: the key that was made is not the one that is read again: %v", alg, err)
 		}
-		list, err := s.tokens(audRSA, 20)
+		list, err := s.tokens(&tokenSet{count: 20, audience: audRSA, scope: "rsa:read"})
 		if err != nil {
 			t.Fatal(err)
+		}
+		old, err := s.tokens(&tokenSet{count: 1, audience: audRSA, age: tokenLife, change: strings.ToUpper})
+		if err != nil || len(old) != 1 || old[0] != strings.ToUpper(old[0]) {
+			t.Errorf("%s: the change was not made: %q, %v", alg, old, err)
 		}
 		seen := map[string]bool{}
 		for _, token := range list {
