@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -138,16 +137,11 @@ func (s shape) gatehouse(ctx context.Context, r *rig, binary, dir string) (*serv
 
 // holdsMillion is an error unless a node checks requests against a million revoked tokens.
 func holdsMillion(admin string) error {
-	res, err := oneOff.Get("http://" + admin + "/metrics")
+	text, err := metrics(admin)
 	if err != nil {
 		return err
 	}
-	defer res.Body.Close()
-	text, err := io.ReadAll(res.Body)
-	if err != nil {
-		return err
-	}
-	if n, err := parseMetric(string(text), `gatehouse_revoked_entries{kind="token"}`); err != nil || n != million {
+	if n, err := parseMetric(text, `gatehouse_revoked_entries{kind="token"}`); err != nil || n != million {
 		return errors.Join(err, fmt.Errorf("%.0f tokens are revoked, want a million", n))
 	}
 	return nil

@@ -40,7 +40,9 @@ func main() {
 	if err == nil {
 		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 		defer stop()
-		err = run(ctx, o)
+		if err = run(ctx, o); ctx.Err() != nil {
+			err = errors.New("interrupted")
+		}
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "peers:", err)
@@ -123,7 +125,7 @@ func run(ctx context.Context, o options) (err error) {
 }
 
 // report measures what the options ask for and prints it.
-func (r *rig) report(ctx context.Context, o options) error {
+func (r *rig) report(ctx context.Context, o options) (err error) {
 	var list []*scenario
 	for _, s := range scenarios() {
 		if o.only.MatchString(s.name) {
@@ -136,23 +138,30 @@ func (r *rig) report(ctx context.Context, o options) error {
 	}
 	load := loadAverage()
 	fmt.Fprintf(os.Stderr, "prepared in %v; load average %s\n", time.Since(began).Round(time.Second), load)
-	results, err := measure(ctx, r, entries(r, list), o.rounds, o.length, o.profiles, os.Stderr)
-	if err != nil {
-		return err
+	t := &tables{list: entries(r, list), missing: r.missing, rounds: o.rounds, length: o.length}
+	if t.results, err = measure(ctx, r, t.list, o.rounds, o.length, o.profiles, os.Stderr); err == nil {
+		t.singles, err = measureOnce(ctx, r, o.only)
 	}
-	t := &tables{list: entries(r, list), results: results, missing: r.missing, rounds: o.rounds, length: o.length}
+	t.machine = describe(ctx, r, load, time.Since(began))
+	if err != nil { // what there is, is for people to look at, and no result
+		return errors.Join(err, write("", t.markdown(), os.Stdout))
+	}
+	return write(o.out, t.markdown(), os.Stdout)
+}
+
+// measureOnce measures what is not measured in rounds.
+func measureOnce(ctx context.Context, r *rig, only *regexp.Regexp) (list []single, err error) {
 	for _, m := range singles() {
-		if !o.only.MatchString(m.name) {
+		if !only.MatchString(m.name) {
 			continue
 		}
 		got, err := m.measure(ctx, r)
 		if err != nil {
-			return fmt.Errorf("%s: %w", m.name, err)
+			return list, fmt.Errorf("%s: %w", m.name, err)
 		}
-		t.singles = append(t.singles, got...)
+		list = append(list, got...)
 	}
-	t.machine = describe(ctx, r, load, time.Since(began))
-	return write(o.out, t.markdown(), os.Stdout)
+	return list, nil
 }
 
 // entries are the scenarios, those of Gatehouse once for each binary. A peer that could not be built has none.

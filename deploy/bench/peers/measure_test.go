@@ -11,18 +11,21 @@ import (
 
 func TestExpect(t *testing.T) {
 	for _, tc := range []struct {
-		name string
-		got  report
-		want int
-		ok   bool
+		name  string
+		got   report
+		want  int
+		slack float64
+		ok    bool
 	}{
-		{"all served", report{requests: 10}, 200, true},
-		{"one refused", report{requests: 10, refused: 1}, 200, false},
-		{"all refused, as wanted", report{requests: 10, refused: 10}, 401, true},
-		{"one served that was to be refused", report{requests: 10, refused: 9}, 401, false},
-		{"one connection cut", report{requests: 10, errors: 1}, 200, false},
+		{"all served", report{requests: 10}, 200, 0, true},
+		{"one refused", report{requests: 10, refused: 1}, 200, 0, false},
+		{"all refused, as wanted", report{requests: 10, refused: 10}, 401, 0, true},
+		{"one served that was to be refused", report{requests: 10, refused: 9}, 401, 0, false},
+		{"one served of a thousand", report{requests: 1000, refused: 999}, 429, late, true},
+		{"two served of a thousand", report{requests: 1000, refused: 998}, 429, late, false},
+		{"one connection cut", report{requests: 10, errors: 1}, 200, 0, false},
 	} {
-		if err := expect(&tc.got, tc.want); (err == nil) != tc.ok {
+		if err := expect(&tc.got, tc.want, tc.slack); (err == nil) != tc.ok {
 			t.Errorf("%s: %v", tc.name, err)
 		}
 	}

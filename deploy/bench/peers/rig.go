@@ -154,7 +154,7 @@ func tokenSets(alg, audience string, fresh bool, seconds int) []tokenSet {
 	sets := []tokenSet{
 		set("warm", func(*tokenSet) {}),
 		set("forged", func(s *tokenSet) { s.change = forge }),
-		set("tight", func(s *tokenSet) { s.audience, s.scope = audTight, scopeRead(audTight) }),
+		set("tight", func(s *tokenSet) { s.audience, s.scope, s.clients = audTight, scopeRead(audTight), 1 }), // a probe uses its limit up
 		set("expired", func(s *tokenSet) { s.count, s.age = 1, tokenLife+time.Hour }),
 		set("scopeless", func(s *tokenSet) { s.count, s.scope = 1, "other:read" }),
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -122,6 +123,7 @@ type tokenSet struct {
 	audience string
 	scope    string
 	age      time.Duration             // since they were issued
+	clients  int                       // that they are of, in turn; 0 is all
 	change   func(token string) string // what is done to each; nil is nothing
 }
 
@@ -129,7 +131,7 @@ type tokenSet struct {
 func (s *signer) token(t *tokenSet, n int) (string, error) {
 	id := make([]byte, 16)
 	rand.Read(id)
-	client, issued := fmt.Sprintf("client-%d", n%rigClients), time.Now().Add(-t.age-time.Minute) // a minute, so that no clock is ahead of another
+	client, issued := fmt.Sprintf("client-%d", n%cmp.Or(t.clients, rigClients)), time.Now().Add(-t.age-time.Minute) // a minute, so that no clock is ahead of another
 	body, err := json.Marshal(payload{issuer, issued.Add(tokenLife).Unix(), t.audience, client, client, issued.Unix(), base64.RawURLEncoding.EncodeToString(id), t.scope})
 	if err != nil {
 		return "", err
