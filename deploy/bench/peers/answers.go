@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"net/http"
 	"strconv"
 	"strings"
 )
@@ -33,6 +34,9 @@ func metrics(admin string) (string, error) {
 	}
 	defer res.Body.Close()
 	text, err := io.ReadAll(res.Body)
+	if err == nil && res.StatusCode != http.StatusOK {
+		err = fmt.Errorf("GET /metrics: %s: %s", res.Status, text)
+	}
 	return string(text), err
 }
 

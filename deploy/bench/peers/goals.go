@@ -94,6 +94,7 @@ func goals() []goal {
 		{"G8", "resident, idle, 200 routes and 10 000 clients", 60, false, "%.0f MiB", only("rss")},
 		{"G8", "its own memory per idle connection", 15, false, "%.1f KiB", only("conn")},
 		{"G8", "its own memory that a million revocations add", 100, false, "%.0f MiB", only("revoked")},
+		{"G8", "its own memory after long load: to after the second tenth of it", 1.1, false, ratio, only("soak")},
 		{"G9", "2000 routes: to 10", 1.1, false, ratio, per("G9-routes", "G1-rs256")},
 		{"G9", "10 000 clients: to 10", 1.1, false, ratio, per("G9-clients", "G1-rs256")},
 		{"G9", "a million revocations: to none", 1.1, false, ratio, per("G1-rs256", "G9-unrevoked")},

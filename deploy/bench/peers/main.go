@@ -29,6 +29,7 @@ type options struct {
 	keep     string
 	out      string
 	profiles string
+	soak     time.Duration
 	binaries []binary
 }
 
@@ -57,6 +58,7 @@ func parseFlags(args []string) (o options, err error) {
 	f.StringVar(&o.keep, "keep", "", "`directory` for all files, which stays; keys and tokens in it are used again. Default: one that goes")
 	f.StringVar(&o.out, "o", "", "`file` for the tables: what is between the markers in it is replaced, and a file without them is written anew")
 	f.StringVar(&o.profiles, "profile", "", "`directory` for a CPU profile of Gatehouse in the first round of each scenario, which makes that round dearer")
+	f.DurationVar(&o.soak, "soak", 0, "measure also whether memory stays flat under the load of G1-rs256 for so `long`, such as 1h; default: not")
 	f.BoolVar(&urgent, "urgent", false, "go before what else runs on the machine, as root: less is wrong then where it is not quiet")
 	only := f.String("only", "", "the scenarios whose names match the `regular expression`; default: all")
 	list := f.Bool("list", false, "print the names of the scenarios")
@@ -105,7 +107,7 @@ func run(ctx context.Context, o options) (err error) {
 	if err != nil {
 		return err
 	}
-	r := &rig{repo: root, work: o.keep, binaries: o.binaries}
+	r := &rig{repo: root, work: o.keep, binaries: o.binaries, soak: o.soak}
 	if r.work == "" {
 		if r.work, err = os.MkdirTemp("", "gatehouse-peers-"); err != nil {
 			return err

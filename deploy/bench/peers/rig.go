@@ -26,9 +26,11 @@ type rig struct {
 	redisAddr string // host:port, "" where no scenario wants it
 	secret    string // of every client whose tokens are used
 	binaries  []binary
+	soak      time.Duration      // 0 is none
 	signers   map[string]*signer // by alg
 	running   []*process         // what runs as long as the rig does
 	missing   map[string]string  // peers that can't be built here, and why
+	taken     map[string]bool    // the binaries, by path, whose state with a million revocations is made
 }
 
 // close ends what the rig runs.
@@ -60,7 +62,7 @@ func (r *rig) prepare(ctx context.Context, list []*scenario, round time.Duration
 			return err
 		}
 	}
-	r.secret, r.missing = newSecret(), map[string]string{}
+	r.secret, r.missing, r.taken = newSecret(), map[string]string{}, map[string]bool{}
 	if err := r.build(ctx, list); err != nil {
 		return err
 	}
@@ -191,11 +193,14 @@ func (r *rig) lendJournal(ctx context.Context, binary, dir string) error {
 	if err != nil {
 		return err
 	}
-	taker := shape{redis: true, revoked: true, takes: true, procs: 2}
-	s, err := taker.gatehouse(ctx, r, binary, lender)
-	if err != nil {
-		return err
+	if !r.taken[binary] {
+		taker := shape{redis: true, revoked: true, takes: true, procs: 2}
+		s, err := taker.gatehouse(ctx, r, binary, lender)
+		if err != nil {
+			return err
+		}
+		s.stop()
+		r.taken[binary] = true
 	}
-	s.stop()
 	return os.CopyFS(state, os.DirFS(filepath.Join(lender, "state")))
 }

@@ -27,7 +27,9 @@ type once struct {
 	measure func(ctx context.Context, r *rig) ([]single, error)
 }
 
-func singles() []once { return []once{{"G8-memory", measureMemory}, {"G10-start", measureStarts}} }
+func singles() []once {
+	return []once{{"G8-memory", measureMemory}, {"G8-soak", measureSoak}, {"G10-start", measureStarts}}
+}
 
 const (
 	scavenged = 5 * time.Second // until the runtime has given back what a collection freed

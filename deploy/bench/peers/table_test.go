@@ -98,7 +98,7 @@ func TestGoalsCanBeMeasured(t *testing.T) {
 		tb.list = append(tb.list, &entry{scenario: s, label: s.name})
 		tb.results[s.name] = rounds(10)
 	}
-	for _, key := range []string{"rss", "conn", "revoked", "start-large", "start-revoked"} {
+	for _, key := range []string{"rss", "conn", "revoked", "soak", "start-large", "start-revoked"} {
 		tb.singles = append(tb.singles, single{key, key, 1, ""})
 	}
 	for _, g := range goals() {
