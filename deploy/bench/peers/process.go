@@ -89,12 +89,16 @@ func (p *process) await(ctx context.Context, try func() error) error {
 	defer cancel()
 	for {
 		err := try()
+		select {
+		case <-p.ended: // what has answered, if anything, was another program
+			return fmt.Errorf("it ended at once: %s", p.tail())
+		default:
+		}
 		if err == nil {
 			return nil
 		}
 		select {
 		case <-p.ended:
-			return fmt.Errorf("it ended at once: %s", p.tail())
 		case <-ctx.Done():
 			return fmt.Errorf("not ready (%w): %s", err, p.tail())
 		case <-time.After(2 * time.Millisecond):

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"strings"
 	"testing"
@@ -71,8 +70,11 @@ func TestAwaitSaysWhyAProcessEnded(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	err = p.await(context.Background(), func() error { return errors.New("not yet") })
+	err = p.await(t.Context(), func() error { return errors.New("not yet") })
 	if err == nil || !strings.Contains(err.Error(), "no such port") {
 		t.Errorf("got %v, want what it wrote", err)
+	}
+	if err := p.await(t.Context(), func() error { return nil }); err == nil {
+		t.Error("an answer counts although the program has ended: it was another's")
 	}
 }
