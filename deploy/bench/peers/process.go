@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -161,18 +162,23 @@ func freePort() (int, error) {
 	return ports[0], nil
 }
 
-// freePorts returns so many loopback ports, each another, that nothing listens on. Somebody else may take one before it is used,
-// which then fails the run.
+// freePorts returns so many loopback ports, each another, that nothing listens on. They are below those that the kernel gives
+// to whoever asks for any (net.ipv4.ip_local_port_range): another program on the machine might get one of these before it is used.
 func freePorts(n int) (ports []int, err error) {
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
+	const first, end, tries = 15_000, 32_000, 1000
+	for range tries {
+		if len(ports) == n {
+			return ports, nil
+		}
+		port := first + rand.IntN(end-first)
+		l, err := net.Listen("tcp", loopback(port))
 		if err != nil {
-			return nil, err
+			continue
 		}
 		defer l.Close() // when all are known, so that none comes twice
-		ports = append(ports, l.Addr().(*net.TCPAddr).Port)
+		ports = append(ports, port)
 	}
-	return ports, nil
+	return nil, fmt.Errorf("there are no %d free ports from %d to %d", n, first, end)
 }
 
 func loopback(port int) string { return "127.0.0.1:" + strconv.Itoa(port) }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"net"
 	"strings"
 	"testing"
 	"time"
@@ -76,5 +77,25 @@ func TestAwaitSaysWhyAProcessEnded(t *testing.T) {
 	}
 	if err := p.await(t.Context(), func() error { return nil }); err == nil {
 		t.Error("an answer counts although the program has ended: it was another's")
+	}
+}
+
+func TestFreePorts(t *testing.T) {
+	ports, err := freePorts(50)
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := map[int]bool{}
+	for _, p := range ports {
+		l, err := net.Listen("tcp", loopback(p))
+		if err != nil || seen[p] {
+			t.Errorf("port %d comes twice, or is not free: %v", p, err)
+			continue
+		}
+		defer l.Close()
+		seen[p] = true
+	}
+	if len(seen) != 50 {
+		t.Errorf("got %d ports, want 50", len(seen))
 	}
 }
