@@ -4,11 +4,13 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"crypto/rand"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
+	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -35,14 +37,31 @@ func (r *rig) startRedis(ctx context.Context) error {
 	if err := p.await(ctx, listens(r.redisAddr)); err != nil {
 		return err
 	}
-	if err := fillRevocations(r.redisAddr); err != nil {
+	if r.revokedUntil, err = keptTime(filepath.Join(r.work, "revoked-until")); err != nil {
+		return err
+	}
+	if err := fillRevocations(r.redisAddr, r.revokedUntil); err != nil {
 		return fmt.Errorf("%w (%s)", err, filepath.Base(p.log))
 	}
 	return nil
 }
 
-// fillRevocations puts a million revoked tokens into the set that every node of the fleet "million" takes over when it starts.
-func fillRevocations(addr string) error {
+// keptTime is when the first of the revocations expires: that in the file, so that a journal that was kept holds the same ones, or
+// one that is put there where the file's is not far enough ahead.
+func keptTime(path string) (int64, error) {
+	now := time.Now()
+	if b, err := os.ReadFile(path); err == nil {
+		if kept, err := strconv.ParseInt(string(b), 10, 64); err == nil && kept > now.Add(30*time.Minute).Unix() {
+			return kept, nil
+		}
+	}
+	expires := now.Add(3 * time.Hour).Unix()
+	return expires, os.WriteFile(path, strconv.AppendInt(nil, expires, 10), 0o600)
+}
+
+// fillRevocations puts a million revoked tokens into the set that every node of the fleet "million" takes over when it starts. They
+// expire from then on, in the better part of a day, and are the same ones whenever that is the same.
+func fillRevocations(addr string, expires int64) error {
 	conn, err := net.Dial("tcp", addr)
 	if err != nil {
 		return err
@@ -60,8 +79,8 @@ func fillRevocations(addr string) error {
 		}
 		replies <- nil
 	}()
-	expires := time.Now().Add(2 * time.Hour).Unix()
 	var b bytes.Buffer
+	ids := rand.NewChaCha8(sha256.Sum256(strconv.AppendInt(nil, expires, 10)))
 	for i := range million / batch {
 		b.Reset()
 		fmt.Fprintf(&b, "*%d\r\n", 2+2*batch)
@@ -69,8 +88,8 @@ func fillRevocations(addr string) error {
 		bulk(&b, []byte("million:{rev}:jti"))
 		for j := range batch {
 			var id [16]byte
-			rand.Read(id[:])
-			bulk(&b, strconv.AppendInt(nil, expires+int64(i*batch+j)*70_000/million, 10)) // spread over most of a day
+			ids.Read(id[:])
+			bulk(&b, strconv.AppendInt(nil, expires+int64(i*batch+j)*70_000/million, 10))
 			bulk(&b, id[:])
 		}
 		if _, err := conn.Write(b.Bytes()); err != nil {

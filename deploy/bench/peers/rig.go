@@ -20,17 +20,17 @@ type binary struct {
 
 // rig is what all scenarios share: programs, keys, tokens, the upstream and Redis.
 type rig struct {
-	work      string // the directory of all that is made
-	repo      string // the root of the tree that is measured
-	upstream  string // host:port
-	redisAddr string // host:port, "" where no scenario wants it
-	secret    string // of every client whose tokens are used
-	binaries  []binary
-	soak      time.Duration      // 0 is none
-	signers   map[string]*signer // by alg
-	running   []*process         // what runs as long as the rig does
-	missing   map[string]string  // peers that can't be built here, and why
-	taken     map[string]bool    // the binaries, by path, whose state with a million revocations is made
+	work         string // the directory of all that is made
+	repo         string // the root of the tree that is measured
+	upstream     string // host:port
+	redisAddr    string // host:port, "" where no scenario wants it
+	revokedUntil int64  // when the first of the million revocations in it expires, in Unix seconds
+	secret       string // of every client whose tokens are used
+	binaries     []binary
+	soak         time.Duration      // 0 is none
+	signers      map[string]*signer // by alg
+	running      []*process         // what runs as long as the rig does
+	missing      map[string]string  // peers that can't be built here, and why
 }
 
 // close ends what the rig runs.
@@ -52,7 +52,7 @@ func (r *rig) dir(name string) (string, error) {
 }
 
 // prepare builds and makes what the scenarios need. What an earlier run left in work is used again as far as it keeps:
-// keys and tokens, never state.
+// keys, tokens and journals of revocations, but no other state.
 func (r *rig) prepare(ctx context.Context, list []*scenario, round time.Duration) error {
 	if err := os.RemoveAll(filepath.Join(r.work, "run")); err != nil {
 		return err
@@ -62,7 +62,7 @@ func (r *rig) prepare(ctx context.Context, list []*scenario, round time.Duration
 			return err
 		}
 	}
-	r.secret, r.missing, r.taken = newSecret(), map[string]string{}, map[string]bool{}
+	r.secret, r.missing = newSecret(), map[string]string{}
 	if err := r.build(ctx, list); err != nil {
 		return err
 	}
@@ -183,24 +183,28 @@ func (r *rig) startUpstream(ctx context.Context) error {
 	return p.await(ctx, listens(r.upstream))
 }
 
-// lendJournal gives a node that has no state yet the million revocations that another one has taken over from Redis.
+// lendJournal gives a node that has no state yet the million revocations that another one of the same binary has taken over from
+// Redis, in this run or in the one before that left them.
 func (r *rig) lendJournal(ctx context.Context, binary, dir string) error {
 	state := filepath.Join(dir, "state")
 	if _, err := os.Stat(state); !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	lender, err := r.dir("journal-" + filepath.Base(binary))
-	if err != nil {
-		return err
-	}
-	if !r.taken[binary] {
+	lender := filepath.Join(r.work, "journals", fmt.Sprintf("%s-%d", filepath.Base(binary), r.revokedUntil))
+	whole := filepath.Join(lender, "whole")
+	if _, err := os.Stat(whole); err != nil {
+		if err := os.MkdirAll(lender, 0o700); err != nil {
+			return err
+		}
 		taker := shape{redis: true, revoked: true, takes: true, procs: 2}
 		s, err := taker.gatehouse(ctx, r, binary, lender)
 		if err != nil {
 			return err
 		}
 		s.stop()
-		r.taken[binary] = true
+		if err := os.WriteFile(whole, nil, 0o600); err != nil {
+			return err
+		}
 	}
 	return os.CopyFS(state, os.DirFS(filepath.Join(lender, "state")))
 }

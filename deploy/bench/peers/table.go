@@ -78,18 +78,15 @@ func (t *tables) peersTable(b *strings.Builder) {
 	}
 }
 
-// versus compares two binaries: a line for each scenario that both ran.
+// versus compares two binaries: a line for each scenario that both ran. Rounds of the two that came one after the other are
+// compared, and the median of those ratios counts: what changes on the machine in the course of a run is in both.
 func (t *tables) versus(b *strings.Builder) {
 	var head bool
 	for _, e := range t.list {
 		name, binary, two := strings.Cut(e.label, "@")
 		other := t.partner(name, e.label)
-		if !two || other == "" {
-			continue
-		}
-		first, ok1 := t.middle(e.label)
-		second, ok2 := t.middle(other)
-		if !ok1 || !ok2 {
+		first, second := t.results[e.label], t.results[other]
+		if !two || len(first) == 0 || len(first) != len(second) {
 			continue
 		}
 		if !head {
@@ -97,13 +94,24 @@ func (t *tables) versus(b *strings.Builder) {
 			fmt.Fprintf(b, "| Scenario | %s ÷ %s | lowest ÷ lowest | CPU µs/request of %s, each round | of %s |\n|---|---|---|---|---|\n", otherBinary, binary, binary, otherBinary)
 			head = true
 		}
-		low1, _ := spread(t.results[e.label])
-		low2, _ := spread(t.results[other])
-		fmt.Fprintf(b, "| %s | %.3f | %.3f | %s | %s |\n", name, second.cpu/first.cpu, low2/low1, each(t.results[e.label]), each(t.results[other]))
+		low1, _ := spread(first)
+		low2, _ := spread(second)
+		fmt.Fprintf(b, "| %s | %.3f | %.3f | %s | %s |\n", name, paired(first, second), low2/low1, each(first), each(second))
 	}
 	if head {
 		b.WriteString("\n")
 	}
+}
+
+// paired is the median of the ratios of each round of b to that of a; both have as many.
+func paired(a, b []round) float64 {
+	ratios := make([]float64, len(a))
+	for i := range a {
+		ratios[i] = b[i].cpu / a[i].cpu
+	}
+	slices.Sort(ratios)
+	n := len(ratios)
+	return (ratios[(n-1)/2] + ratios[n/2]) / 2
 }
 
 // once has a line for each figure that was measured once.
