@@ -31,10 +31,14 @@ func describe(ctx context.Context, r *rig, load string, took time.Duration) stri
 	tree := version(0, "git", "describe", "--tags", "--always", "--dirty")
 	haproxy, _, _ := strings.Cut(version(0, "haproxy", "-v"), " - ")
 	redis := strings.Fields(version(0, "redis-server", "--version") + " ? ?")
-	return fmt.Sprintf(`%s. Gatehouse %s, %s. %s; %s; wrk %s; Redis %s. Linux %s, %d × %s. Load average before: %s. The run took %v.
+	before := ""
+	if urgent {
+		before = " What was measured went before other programs."
+	}
+	return fmt.Sprintf(`%s. Gatehouse %s, %s. %s; %s; wrk %s; Redis %s. Linux %s, %d × %s. Load average before: %s. The run took %v.%s
 
 `, time.Now().UTC().Format("2006-01-02 15:04 MST"), tree, strings.TrimPrefix(version(0, "go", "version"), "go version "),
-		haproxy, version(0, "nginx", "-v"), wrkVersion(ctx), strings.TrimPrefix(redis[2], "v="), version(0, "uname", "-r"), cores(), cpuModel(), load, took.Round(time.Second))
+		haproxy, version(0, "nginx", "-v"), wrkVersion(ctx), strings.TrimPrefix(redis[2], "v="), version(0, "uname", "-r"), cores(), cpuModel(), load, took.Round(time.Second), before)
 }
 
 // wrkVersion is the second word of what wrk says of itself, when it ends with an error, which is how it does.
