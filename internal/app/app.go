@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -140,6 +141,7 @@ func (a *App) Run(ctx context.Context) error {
 	failed := make(chan error, 2)
 	go func() { failed <- a.publicServer.Serve(a.secured()) }()
 	go func() { failed <- a.adminHTTP.Serve(a.admin) }()
+	go debug.FreeOSMemory() // what it took to read the configuration goes back now, and not over the next minutes
 	a.log.Info("ready", append([]any{"mode", a.opts.Mode, "version", a.opts.Version, "listen", a.public.Addr().String(),
 		"admin", a.admin.Addr().String()}, a.Facts()...)...)
 	select {

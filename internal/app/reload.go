@@ -75,6 +75,7 @@ func (a *App) prepare(old *snapshot) (*snapshot, error) {
 
 // install puts a snapshot in force: one pointer, so that no request sees parts of two configurations.
 func (a *App) install(s *snapshot, trigger string) {
+	s.cfg.Forget()
 	a.metrics.SetRoutes(series(s.cfg))
 	a.pulse.SetRoutes(routeKeys(s.cfg))
 	a.current.Store(s)

@@ -48,6 +48,10 @@ type Config struct {
 	sources *sources
 }
 
+// Forget lets go of the text that c was read from, which takes more memory than what it says. From then on c is as good as
+// before to serve by, but can't be asked where something stands in its files, nor be printed. Call it before c is shared.
+func (c *Config) Forget() { c.places, c.sources = nil, nil }
+
 // Pos is a place in a file. Line and Col count from 1; Col counts characters.
 type Pos struct {
 	File string `json:"file"`
