@@ -147,6 +147,16 @@ func TestLateRequestCountsAsUnmatched(t *testing.T) {
 	}
 }
 
+// Ensure that an API may be called what the label of our own endpoints is.
+func TestAPINamedLikeOurOwn(t *testing.T) {
+	m := newTestMetrics()
+	m.SetRoutes([]Route{{API: own, Match: "GET /orders", Methods: []string{"GET", "HEAD"}}, Endpoint("token")})
+	m.Finish(&exchange.Record{API: own, Route: "GET /orders", Method: "GET", Status: 200, Verdict: exchange.Allow, LimitSource: "memory"})
+	if want := `gatehouse_decisions_total{api="gatehouse",decision="allow",reason="ok"} 1`; !strings.Contains(scrape(t, m), want) {
+		t.Errorf("want %s", want)
+	}
+}
+
 // The linter is the one that `promtool check metrics` runs.
 func TestLint(t *testing.T) {
 	m := newTestMetrics()

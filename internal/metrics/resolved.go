@@ -55,7 +55,7 @@ func (m *Metrics) resolve(routes map[series]Route) *resolved {
 	out := &resolved{lines: make(map[series]*line, len(routes)+1)}
 	apis := map[string]*apiLine{}
 	for s, r := range routes {
-		if r.API == own {
+		if r.own {
 			out.lines[s] = m.line(r, endpointCodes)
 			for _, method := range allMethods {
 				m.requests.WithLabelValues(r.API, r.Match, method, "405")

@@ -27,6 +27,8 @@ type Route struct {
 	API, Match string
 	Methods    []string // those that the route can be asked with
 	Observe    bool     // it may let through what it would have refused
+
+	own bool // one of our own endpoints, which has no decisions and no upstream
 }
 
 // series names a route or endpoint by its labels.
@@ -34,7 +36,7 @@ type series struct{ api, match string }
 
 // Endpoint is the Route of one of our own endpoints, with the name it has in exchange.Record.
 func Endpoint(name string) Route {
-	return Route{API: own, Match: name, Methods: []string{"GET", "HEAD", "POST"}}
+	return Route{API: own, Match: name, Methods: []string{"GET", "HEAD", "POST"}, own: true}
 }
 
 // SetRoutes creates the series of routes that a new configuration brings, at 0, and deletes those of routes that it no
