@@ -48,6 +48,7 @@ var table = map[string][]string{
 	"internal/hashpool":        {},
 	"internal/jwks":            {"internal/token"},
 	"internal/lastuse":         {"internal/exchange", "internal/redisx"},
+	"internal/lean":            {},
 	"internal/lint":            {"internal/config"},
 	"internal/load":            {},
 	"internal/lockout":         {"internal/ratelimit"},

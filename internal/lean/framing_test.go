@@ -1,0 +1,185 @@
+package lean
+
+import (
+	"strings"
+	"testing"
+)
+
+// framed is a response as one piece, which is followed by another request.
+type framed struct {
+	name, text string
+	method     string // "": GET
+	ends       bool   // the server ends the connection after it
+	want       string
+}
+
+// TestFraming: what a response means, and whether its connection is used again.
+func TestFraming(t *testing.T) {
+	t.Parallel()
+	h := func(fields ...string) string {
+		return "HTTP/1.1 200 OK\r\n" + strings.Join(fields, "\r\n") + "\r\n\r\n"
+	}
+	var list []scenario
+	for _, f := range []framed{
+		{name: "two equal lengths", text: h("Content-Length: 2", "Content-Length: 2") + "ok", want: `body "ok"`},
+		{name: "two lengths", text: h("Content-Length: 2", "Content-Length: 3") + "okk", want: "multiple Content-Length"},
+		{name: "two lengths in a list", text: h("Content-Length: 2, 2") + "ok", want: "bad Content-Length"},
+		{name: "lengths equal but for space", text: h("Content-Length: 2", "Content-Length:  2 ") + "ok"},
+		{name: "a length with a sign", text: h("Content-Length: +2") + "ok", want: "bad Content-Length"},
+		{name: "a negative length", text: h("Content-Length: -1") + "ok", want: "bad Content-Length"},
+		{name: "a length in hexadecimal", text: h("Content-Length: 0x2") + "ok", want: "bad Content-Length"},
+		{name: "a length with zeros", text: h("Content-Length: 0002") + "ok"},
+		{name: "a huge length", text: h("Content-Length: 9223372036854775807") + "ok", ends: true, want: "unexpected EOF"},
+		{name: "a length that overflows", text: h("Content-Length: 9223372036854775808") + "ok", want: "bad Content-Length"},
+		{name: "an empty length", text: h("Content-Length: ") + "ok", want: "invalid empty Content-Length"},
+		{name: "a length that is too long", text: h("Content-Length: 5") + "ok", ends: true, want: "unexpected EOF"},
+		{name: "length and encoding", text: h("Content-Length: 2", "Transfer-Encoding: chunked") + "3\r\nabc\r\n0\r\n\r\n", want: `body "abc"`},
+		{name: "encoding and length", text: h("Transfer-Encoding: chunked", "Content-Length: 100") + "3\r\nabc\r\n0\r\n\r\n"},
+		{name: "encoding and a bad length", text: h("Transfer-Encoding: chunked", "Content-Length: x") + "0\r\n\r\n", want: "bad Content-Length"},
+		{name: "two encodings", text: h("Transfer-Encoding: chunked", "Transfer-Encoding: chunked") + "0\r\n\r\n", want: "too many transfer encodings"},
+		{name: "gzip, chunked", text: h("Transfer-Encoding: gzip, chunked") + "0\r\n\r\n", want: "unsupported transfer encoding"},
+		{name: "chunked, identity", text: h("Transfer-Encoding: chunked, identity") + "0\r\n\r\n", want: "unsupported"},
+		{name: "an unknown encoding", text: h("Transfer-Encoding: xchunked") + "0\r\n\r\n", want: "unsupported"},
+		{name: "an encoding in quotes", text: h("Transfer-Encoding: \"chunked\"") + "0\r\n\r\n", want: "unsupported"},
+		{name: "an encoding with a tab", text: h("Transfer-Encoding:\tchunked") + "0\r\n\r\n"},
+		{name: "an encoding with a vertical tab", text: h("Transfer-Encoding: \x0bchunked") + "0\r\n\r\n"},
+		{name: "an encoding in capitals", text: h("TRANSFER-ENCODING: CHUNKED") + "1\r\nx\r\n0\r\n\r\n", want: `body "x"`},
+		{name: "an empty encoding", text: h("Transfer-Encoding: ") + "ok"},
+		{name: "identity", text: h("Transfer-Encoding: identity", "Content-Length: 2") + "ok", want: "unsupported"},
+		{name: "a space before the colon of the encoding", text: h("Transfer-Encoding : chunked", "Content-Length: 2") + "ok"},
+		{name: "a space before the colon of the length", text: h("Content-Length : 2") + "ok", ends: true},
+		{name: "encoding in HTTP/1.0", text: "HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Length: 2\r\n\r\nok"},
+		{name: "a length with bytes after it", text: h("Content-Length: 2") + "okHTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil", want: "call 1: reused false"},
+		{name: "chunks with bytes after them", text: chunked + "2\r\nok\r\n0\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil", want: "call 1: reused false"},
+		{name: "no body with bytes after it", text: noBody + "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil", want: "call 1: reused false"},
+		{name: "a length of nothing with bytes after it", text: h("Content-Length: 0") + "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil", want: "call 1: reused false"},
+		{name: "HEAD with bytes after it", method: "HEAD", text: h("Content-Length: 4") + "evil", want: "call 1: reused false"},
+		{name: "a line end after a body", text: ok2 + "\r\n", want: "call 1: reused false"},
+		{name: "204 with a body", text: "HTTP/1.1 204 No\r\nContent-Length: 4\r\n\r\nevil", want: "call 1: reused false"},
+		{name: "204 with chunks", text: "HTTP/1.1 204 No\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n", want: "call 1: reused false"},
+		{name: "304 with a length", text: "HTTP/1.1 304 No\r\nContent-Length: 400\r\n\r\n", want: "call 1: reused true"},
+		{name: "304 with a body", text: "HTTP/1.1 304 No\r\nContent-Length: 4\r\n\r\nevil", want: "call 1: reused false"},
+		{name: "304 with an encoding", text: "HTTP/1.1 304 No\r\nTransfer-Encoding: chunked\r\n\r\n", want: "call 1: reused true"},
+		{name: "205 with nothing", text: "HTTP/1.1 205 Reset\r\nContent-Length: 0\r\n\r\n"},
+		{name: "HEAD with a length", method: "HEAD", text: h("Content-Length: 400"), want: "call 1: reused true"},
+		{name: "HEAD with chunked", method: "HEAD", text: chunked, want: "call 1: reused true"},
+		{name: "HEAD with neither", method: "HEAD", text: h("X: y"), want: "call 1: reused true"},
+		{name: "HEAD that closes", method: "HEAD", text: h("Connection: close"), want: "call 1: reused false"},
+		{name: "HEAD with a bad length", method: "HEAD", text: h("Content-Length: x")},
+		{name: "HEAD with two lengths", method: "HEAD", text: h("Content-Length: 1", "Content-Length: 2")},
+		{name: "HEAD in HTTP/1.0", method: "HEAD", text: "HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\n"},
+		{name: "neither length nor encoding", text: h("X: y") + "until the end", ends: true, want: `body "until the end"`},
+		{name: "neither, and nothing", text: h("X: y"), ends: true},
+		{name: "closed with a length", text: h("Connection: close", "Content-Length: 2") + "ok", want: "call 1: reused false"},
+		{name: "closed among others", text: h("Connection: x, Close , y", "Content-Length: 2") + "ok", want: "call 1: reused false"},
+		{name: "closed with chunks", text: h("Connection: close", "Transfer-Encoding: chunked") + "2\r\nok\r\n0\r\n\r\n", want: "call 1: reused false"},
+		{name: "closed without a body", text: h("Connection: close", "Content-Length: 0"), want: "call 1: reused false"},
+		{name: "HTTP/1.0", text: "HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok", want: "call 1: reused false"},
+		{name: "HTTP/1.0 that is kept", text: "HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 2\r\n\r\nok", want: "call 1: reused true"},
+		{name: "HTTP/1.0 that is kept without a length", text: "HTTP/1.0 200 OK\r\nConnection: keep-alive\r\n\r\nok", ends: true},
+		{name: "HTTP/1.0 until the end", text: "HTTP/1.0 200 OK\r\n\r\nok", ends: true},
+		{name: "HTTP/1.2", text: "HTTP/1.2 200 OK\r\nContent-Length: 2\r\n\r\nok"},
+		{name: "HTTP/2.0 in words", text: "HTTP/2.0 200 OK\r\nContent-Length: 2\r\n\r\nok"},
+		{name: "HTTP/0.9", text: "<html>hello</html>", ends: true, want: "malformed HTTP response"},
+		{name: "HTTP/0.9 in lines", text: "hello\nworld\n", ends: true, want: "malformed HTTP response"},
+		{name: "HTTP/2 frames", text: "\x00\x00\x12\x04\x00\x00\x00\x00\x00\x00\x03\x00\x00\x00\x64", ends: true},
+		{name: "an HTTP/2 preface", text: "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", want: "malformed HTTP"},
+		{name: "a request", text: "GET / HTTP/1.1\r\nHost: x\r\n\r\n", want: "malformed HTTP"},
+		{name: "TLS", text: "\x15\x03\x01\x00\x02\x02\x28", ends: true},
+		{name: "an empty line first", text: "\r\n" + ok2, want: "malformed HTTP response"},
+		{name: "a space first", text: " " + ok2},
+		{name: "no status text", text: "HTTP/1.1 200\r\nContent-Length: 2\r\n\r\nok"},
+		{name: "an empty status text", text: "HTTP/1.1 200 \r\nContent-Length: 2\r\n\r\nok"},
+		{name: "a status text of many bytes", text: "HTTP/1.1 200 \xff\x00 é\r\nContent-Length: 2\r\n\r\nok"},
+		{name: "two spaces before the code", text: "HTTP/1.1  200 OK\r\nContent-Length: 2\r\n\r\nok"},
+		{name: "a tab before the code", text: "HTTP/1.1\t200 OK\r\nContent-Length: 2\r\n\r\nok"},
+		{name: "a code of two digits", text: "HTTP/1.1 20 OK\r\n\r\n", want: "malformed HTTP status code"},
+		{name: "a code of four digits", text: "HTTP/1.1 2000 OK\r\n\r\n", want: "malformed HTTP status code"},
+		{name: "a code of letters", text: "HTTP/1.1 2x0 OK\r\n\r\n", want: "malformed HTTP status code"},
+		{name: "a negative code", text: "HTTP/1.1 -20 OK\r\n\r\n", want: "malformed HTTP status code"},
+		{name: "a code with a sign", text: "HTTP/1.1 +20 OK\r\nContent-Length: 0\r\n\r\n"},
+		{name: "code 000", text: "HTTP/1.1 000 OK\r\nContent-Length: 0\r\n\r\n"},
+		{name: "code 099", text: "HTTP/1.1 099 OK\r\nContent-Length: 2\r\n\r\nok"},
+		{name: "code 999", text: "HTTP/1.1 999 OK\r\nContent-Length: 2\r\n\r\nok"},
+		{name: "no version", text: "HTTP 200 OK\r\n\r\n", want: "malformed HTTP version"},
+		{name: "a version without minor", text: "HTTP/1 200 OK\r\n\r\n", want: "malformed HTTP version"},
+		{name: "a version of many digits", text: "HTTP/1.10 200 OK\r\n\r\n", want: "malformed HTTP version"},
+		{name: "a version in small letters", text: "http/1.1 200 OK\r\n\r\n", want: "malformed HTTP version"},
+		{name: "another protocol's version", text: "ICY 200 OK\r\n\r\n", want: "malformed HTTP version"},
+		{name: "lines that end in LF", text: "HTTP/1.1 200 OK\nContent-Length: 2\n\nok"},
+		{name: "lines that end in CR", text: "HTTP/1.1 200 OK\rContent-Length: 2\r\rok", ends: true},
+		{name: "a line that ends in two CR", text: "HTTP/1.1 200 OK\r\r\nContent-Length: 2\r\n\r\nok"},
+		{name: "no end of the head", text: "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n", ends: true, want: "unexpected EOF"},
+		{name: "a CR in a value", text: h("X: a\rb", "Content-Length: 2") + "ok"},
+		{name: "NUL in a value", text: h("X: a\x00b", "Content-Length: 2") + "ok"},
+		{name: "NUL in a name", text: h("X\x00: a", "Content-Length: 2") + "ok"},
+		{name: "DEL in a value", text: h("X: \x7f", "Content-Length: 2") + "ok"},
+		{name: "bytes beyond ASCII in a value", text: h("X: \xff\xc3\xa9", "Content-Length: 2") + "ok"},
+		{name: "bytes beyond ASCII in a name", text: h("X\xc3: a", "Content-Length: 2") + "ok"},
+		{name: "a space in a name", text: h("X Y: a", "Content-Length: 2") + "ok"},
+		{name: "a space before a colon", text: h("X : a", "Content-Length: 2") + "ok"},
+		{name: "no colon", text: h("X", "Content-Length: 2") + "ok", want: "malformed MIME header"},
+		{name: "no name", text: h(": a", "Content-Length: 2") + "ok"},
+		{name: "a folded line", text: h("X: a", " b", "Content-Length: 2") + "ok"},
+		{name: "a folded length", text: h("Content-Length:", " 2") + "ok"},
+		{name: "a folded encoding", text: h("Transfer-Encoding:", "\tchunked") + "0\r\n\r\n"},
+		{name: "a first line that is folded", text: h(" X: a", "Content-Length: 2") + "ok", want: "malformed MIME header"},
+		{name: "a name in small letters", text: h("content-length: 2", "x-a_b: c") + "ok"},
+		{name: "values in two fields", text: h("X: a", "x: b", "Content-Length: 2") + "ok"},
+		{name: "pragma", text: h("Pragma: no-cache", "Content-Length: 2") + "ok", want: "Cache-Control: no-cache"},
+		{name: "gzip is left alone", text: h("Content-Encoding: gzip", "Content-Length: 2") + "ok", want: "uncompressed false"},
+		{name: "a chunk size that is none", text: chunked + "x\r\nab\r\n0\r\n\r\n", want: "invalid byte in chunk length"},
+		{name: "no chunk size", text: chunked + "\r\nab\r\n0\r\n\r\n", want: "empty hex number"},
+		{name: "a negative chunk size", text: chunked + "-1\r\nab\r\n0\r\n\r\n", want: "invalid byte in chunk length"},
+		{name: "a chunk size with 0x", text: chunked + "0x2\r\nab\r\n0\r\n\r\n", want: "invalid byte in chunk length"},
+		{name: "a chunk size that overflows", text: chunked + "fffffffffffffffff\r\nab\r\n0\r\n\r\n", want: "http chunk length too large"},
+		{name: "the largest chunk size", text: chunked + "ffffffffffffffff\r\nab\r\n0\r\n\r\n", ends: true},
+		{name: "a chunk size with zeros", text: chunked + "0002\r\nab\r\n0\r\n\r\n"},
+		{name: "a chunk size in capitals", text: chunked + "A\r\n0123456789\r\n0\r\n\r\n"},
+		{name: "a space before a chunk size", text: chunked + " 2\r\nab\r\n0\r\n\r\n"},
+		{name: "a space after a chunk size", text: chunked + "2 \r\nab\r\n0\r\n\r\n"},
+		{name: "a chunk extension", text: chunked + "2;a=\"b\"\r\nab\r\n0;c\r\n\r\n", want: "call 1: reused true"},
+		{name: "a long chunk extension", text: chunked + "2;" + letters(5000) + "\r\nab\r\n0\r\n\r\n"},
+		{name: "many chunk extensions", text: chunked + strings.Repeat("1;"+letters(100)+"\r\na\r\n", 500) + "0\r\n\r\n"},
+		{name: "a chunk size that ends in LF", text: chunked + "2\nab\r\n0\r\n\r\n"},
+		{name: "a chunk that ends in LF", text: chunked + "2\r\nab\n0\r\n\r\n", ends: true},
+		{name: "a chunk extension with CR", text: chunked + "2;a\rb\r\nab\r\n0\r\n\r\n"},
+		{name: "a chunk that is too short", text: chunked + "5\r\nab\r\n0\r\n\r\n", ends: true},
+		{name: "a chunk that is too long", text: chunked + "1\r\nab\r\n0\r\n\r\n", want: "malformed chunked encoding"},
+		{name: "no last chunk", text: chunked + "2\r\nab\r\n", ends: true, want: "unexpected EOF"},
+		{name: "no line end after the last chunk", text: chunked + "2\r\nab\r\n0\r\n", ends: true, want: "unexpected EOF reading trailer"},
+		{name: "last chunks of many zeros", text: chunked + "2\r\nab\r\n0000\r\n\r\n"},
+		{name: "an announced trailer", text: h("Transfer-Encoding: chunked", "Trailer: X-Sum, X-None") + "2\r\nab\r\n0\r\nX-Sum: 1\r\n\r\n", want: `trailer "X-Sum: 1`},
+		{name: "a trailer that was not announced", text: chunked + "0\r\nX-Sum: 1\r\nX-Sum: 2\r\n\r\n", want: "X-Sum: 2"},
+		{name: "an announced trailer that does not come", text: h("Transfer-Encoding: chunked", "Trailer: X-Sum") + "0\r\n\r\n"},
+		{name: "a forbidden trailer is announced", text: h("Transfer-Encoding: chunked", "Trailer: Content-Length") + "0\r\n\r\n", want: "bad trailer key"},
+		{name: "a forbidden trailer comes", text: chunked + "0\r\nContent-Length: 5\r\nTransfer-Encoding: x\r\n\r\n"},
+		{name: "a trailer announced without chunks", text: h("Content-Length: 2", "Trailer: X") + "ok"},
+		{name: "a malformed trailer", text: chunked + "0\r\nX\r\n\r\n", want: "malformed MIME header"},
+		{name: "a folded trailer", text: chunked + "0\r\nX: a\r\n b\r\n\r\n"},
+		{name: "a trailer that is too long", text: chunked + "0\r\nX: " + letters(5000) + "\r\n\r\n", want: "suspiciously long trailer"},
+		{name: "a trailer of a buffer", text: chunked + "0\r\nX: " + letters(4096-7) + "\r\n\r\n"},
+		{name: "a trailer that is cut", text: chunked + "0\r\nX: a\r\n", ends: true, want: "suspiciously long trailer"},
+		{name: "a trailer with LF", text: chunked + "0\nX: a\n\n", ends: true},
+		{name: "bytes after a trailer", text: chunked + "0\r\nX: a\r\n\r\nevil", want: "call 1: reused false"},
+		{name: "101 without an upgrade", text: "HTTP/1.1 101 Switching\r\n\r\n", want: "call 1: reused false"},
+		{name: "101 with an upgrade nobody asked for", text: "HTTP/1.1 101 Switching\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\nahead", ends: true, want: `body "ahead"`},
+		{name: "101 with nothing ahead", text: "HTTP/1.1 101 Switching\r\nConnection: keep-alive, Upgrade\r\nUpgrade: x\r\n\r\n", ends: true, want: "a connection"},
+		{name: "101 with a length", text: "HTTP/1.1 101 Switching\r\nContent-Length: 2\r\n\r\nok"},
+		{name: "101 with upgrade but without connection", text: "HTTP/1.1 101 Switching\r\nUpgrade: x\r\n\r\n"},
+		{name: "200 with an upgrade", text: h("Connection: upgrade", "Upgrade: h2c", "Content-Length: 2") + "ok"},
+		{name: "a redirect", text: "HTTP/1.1 302 Found\r\nLocation: /x\r\nContent-Length: 0\r\n\r\n"},
+		{name: "many fields", text: h(strings.Repeat("X: y\r\n", 1000)+"Content-Length: 2") + "ok"},
+	} {
+		steps := []step{send(f.text)}
+		if f.ends {
+			steps = append(steps, drop)
+		}
+		s := scenario{name: f.name, both: true, scripts: []script{append(script{request}, append(steps, answer(ok2)...)...), answer(ok2)}, calls: calls(call{method: orDefault(f.method, "GET")}, get())}
+		if f.want != "" {
+			s.want = []string{f.want}
+		}
+		list = append(list, s)
+	}
+	testAll(t, list)
+}
