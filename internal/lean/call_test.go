@@ -30,6 +30,7 @@ type call struct {
 	bodyWaits string // an event that the end of the body comes after
 
 	after   string // the event that it comes after
+	noticed bool   // and after http.Transport has found that the connection is of no use; ours looks when it needs it
 	cancel  string // the event that cancels it; "before": it is canceled already
 	cause   error  // of being canceled
 	timeout time.Duration
@@ -85,6 +86,9 @@ func (b *requestBody) Close() error {
 func (c *call) do(w *world, rt roundTripper) (out []string) {
 	say := func(format string, args ...any) { out = append(out, w.anonymous(fmt.Sprintf(format, args...))) }
 	w.wait(c.after)
+	if c.noticed && !w.ours {
+		w.wait("closed")
+	}
 	ctx, end := c.context(w)
 	defer end()
 	r := c.request(w, httptrace.WithClientTrace(ctx, c.hooks(say)))
@@ -114,10 +118,11 @@ func (c *call) do(w *world, rt roundTripper) (out []string) {
 // context is canceled by the call's event.
 func (c *call) context(w *world) (context.Context, func()) {
 	ctx, cancel := context.WithCancelCause(context.Background())
-	stop := func() {}
+	limit := patience
 	if c.timeout > 0 {
-		ctx, stop = context.WithTimeout(ctx, c.timeout)
+		limit = c.timeout
 	}
+	ctx, stop := context.WithTimeoutCause(ctx, limit, c.cause)
 	if c.cancel == "before" {
 		cancel(c.cause)
 	} else if c.cancel != "" {

@@ -12,7 +12,7 @@ import (
 func TestReuse(t *testing.T) {
 	t.Parallel()
 	first := call{method: "GET"}
-	after := func(c call, event string) call { c.after = event; return c }
+	after := func(c call, event string) call { c.after, c.noticed = event, true; return c }
 	fresh := answer(ok2)
 	// stale answers once and then does something to the idle connection, which is "stale" from then on.
 	stale := func(then ...step) []script {

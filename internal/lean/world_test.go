@@ -28,12 +28,13 @@ type roundTripper interface {
 }
 
 // patience is how long anything may take that should not take long.
-const patience = 10 * time.Second
+const patience = 4 * time.Second
 
 // world is one server and one transport, for one run of one scenario.
 type world struct {
 	ln      net.Listener
 	secure  bool
+	ours    bool
 	scripts []script // one for each connection, the last for all that follow
 	served  sync.WaitGroup
 
@@ -124,6 +125,8 @@ func (w *world) event(name string) chan struct{} {
 
 func (w *world) tell(name string) {
 	ch := w.event(name)
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	select {
 	case <-ch:
 	default:
@@ -281,11 +284,10 @@ func gone(p *peer) {
 func (w *world) options() *http.Transport {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
-	var d net.Dialer
 	return &http.Transport{
-		DialContext: d.DialContext,
+		DialContext: w.dial,
 		DialTLSContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
-			conn, err := d.DialContext(ctx, network, addr)
+			conn, err := w.dial(ctx, network, addr)
 			if err != nil {
 				return nil, err
 			}
@@ -300,6 +302,24 @@ func (w *world) options() *http.Transport {
 		Protocols: protocols,
 	}
 }
+
+// dial makes a connection whose closing is an event.
+func (w *world) dial(ctx context.Context, network, addr string) (net.Conn, error) {
+	var d net.Dialer
+	conn, err := d.DialContext(ctx, network, addr)
+	if err != nil {
+		return nil, err
+	}
+	return &observed{conn.(*net.TCPConn), w}, nil
+}
+
+type observed struct {
+	*net.TCPConn
+	w *world
+}
+
+// Close implements io.Closer.
+func (o *observed) Close() error { o.w.tell("closed"); return o.TCPConn.Close() }
 
 func (w *world) url() *url.URL {
 	u := &url.URL{Scheme: "http", Host: w.ln.Addr().String()}
