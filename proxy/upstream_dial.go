@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"net/url"
 	"time"
+
+	"gatehouse/internal/lean"
 )
 
 const (
@@ -25,10 +27,31 @@ const (
 	upstreamPong = 10 * time.Second
 )
 
-// newTransport takes no proxy from the environment, follows nothing, and passes bodies as they are. How long an answer
+// connections are those to one endpoint, and what is spoken on them.
+type connections struct{ transport }
+
+type transport interface {
+	http.RoundTripper
+	CloseIdleConnections()
+}
+
+// shortWay has the plain case of a request over HTTP/1.1 take package lean, with the same outcome; false leaves everything
+// to http.Transport.
+const shortWay = true
+
+// newTransport returns connections of which none is made yet.
+func (e *endpoint) newTransport() *connections {
+	t := e.newHTTPTransport()
+	if shortWay && e.key.protocol == HTTP1 {
+		return &connections{lean.New(t, e.url)}
+	}
+	return &connections{t}
+}
+
+// newHTTPTransport takes no proxy from the environment, follows nothing, and passes bodies as they are. How long an answer
 // may take is the route's to say, so that there is no ResponseHeaderTimeout; how many connections there are is bounded by
 // the requests that come in.
-func (e *endpoint) newTransport() *http.Transport {
+func (e *endpoint) newHTTPTransport() *http.Transport {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(e.key.protocol == HTTP1)
 	protocols.SetHTTP2(e.key.protocol == HTTP2)

@@ -35,7 +35,7 @@ type endpoint struct {
 	log  *notes
 
 	dialer    dialer
-	transport atomic.Pointer[http.Transport]
+	transport atomic.Pointer[connections]
 	holders   atomic.Int32    // Gateways that use it
 	life      context.Context // ends when none does
 	end       context.CancelFunc

@@ -25,7 +25,7 @@ var table = map[string][]string{
 		"internal/metrics", "internal/ratelimit", "internal/redisx", "internal/revoke", "internal/statedb", "internal/suggest", "internal/token", "internal/trace",
 		"internal/hashpool", "internal/jwks", "internal/lastuse", "internal/lockout", "internal/replay", "internal/pulse", "internal/secret", "internal/statuspage"},
 
-	"proxy":   {"authz", "internal/exchange", "internal/ratelimit", "internal/suggest", "internal/token", "internal/trace"},
+	"proxy":   {"authz", "internal/exchange", "internal/lean", "internal/ratelimit", "internal/suggest", "internal/token", "internal/trace"},
 	"tokenep": {"authz", "internal/exchange", "internal/ratelimit", "internal/revoke", "internal/secret", "internal/token", "internal/trace"},
 	"authz":   {"internal/token"},
 

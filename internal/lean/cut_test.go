@@ -22,6 +22,9 @@ func TestCuts(t *testing.T) {
 			t.Parallel()
 			for n := range len(text) + 1 {
 				for kind, end := range map[string]step{"dropped": drop, "half-closed": halfClose, "reset": reset} {
+					if kind == "reset" && name == "switch" {
+						continue // whether writing to it already fails is a matter of timing
+					}
 					for _, used := range []bool{false, true} {
 						s := cut(text, n, end, used)
 						s.name = fmt.Sprintf("%s after %d bytes, used %t", kind, n, used)
