@@ -33,6 +33,7 @@ type call struct {
 	noticed bool   // and after http.Transport has found that the connection is of no use; ours looks when it needs it
 	cancel  string // the event that cancels it; "before": it is canceled already
 	cause   error  // of being canceled
+	expires bool   // the event is the deadline's
 	timeout time.Duration
 
 	on1xx   error  // what the hook for informational responses returns
@@ -117,6 +118,10 @@ func (c *call) do(w *world, rt roundTripper) (out []string) {
 
 // context is canceled by the call's event.
 func (c *call) context(w *world) (context.Context, func()) {
+	if c.expires {
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		return expiring{ctx, w.event(c.cancel)}, func() { w.tell(c.cancel); cancel() }
+	}
 	ctx, cancel := context.WithCancelCause(context.Background())
 	limit := patience
 	if c.timeout > 0 {
@@ -130,6 +135,28 @@ func (c *call) context(w *world) (context.Context, func()) {
 	}
 	return ctx, func() { w.tell(c.cancel); stop(); cancel(nil) }
 }
+
+// expiring is a context of which an event is the deadline.
+type expiring struct {
+	context.Context
+	at chan struct{}
+}
+
+// Done implements context.Context.
+func (e expiring) Done() <-chan struct{} { return e.at }
+
+// Err implements context.Context.
+func (e expiring) Err() error {
+	select {
+	case <-e.at:
+		return context.DeadlineExceeded
+	default:
+		return nil
+	}
+}
+
+// Value keeps the context package from looking through to what is embedded.
+func (expiring) Value(any) any { return nil }
 
 func (c *call) request(w *world, ctx context.Context) *http.Request { //nolint:revive
 	u := w.url()

@@ -74,6 +74,7 @@ func appendField(b []byte, name, value string) []byte {
 	return append(append(b, trim(value)...), "\r\n"...)
 }
 
+// userAgent is what is sent; "": nothing.
 func userAgent(h http.Header) string {
 	values, ok := h["User-Agent"]
 	switch {
@@ -82,12 +83,13 @@ func userAgent(h http.Header) string {
 	case len(values) == 0:
 		return ""
 	}
-	return trim(values[0])
+	return values[0]
 }
 
 // collect checks all fields and keeps those that are written from the map, by name. It is false where one is malformed
 // or makes the request something other than plain.
 func (h *head) collect(header http.Header) bool {
+	clear(h.fields)
 	h.fields = h.fields[:0]
 	for name, values := range header {
 		if !isToken(name) {
