@@ -52,12 +52,11 @@ var errCause = errors.New("the cause")
 // requestBody is a body that says what becomes of it.
 type requestBody struct {
 	io.Reader
-	c       *call
-	w       *world
-	reads   atomic.Int32
-	closed  atomic.Int32
-	isGone  chan struct{}
-	waiting bool
+	c      *call
+	w      *world
+	reads  atomic.Int32
+	closed atomic.Int32
+	isGone chan struct{}
 }
 
 func (b *requestBody) Read(p []byte) (int, error) {
@@ -158,7 +157,7 @@ func (e expiring) Err() error {
 // Value keeps the context package from looking through to what is embedded.
 func (expiring) Value(any) any { return nil }
 
-func (c *call) request(w *world, ctx context.Context) *http.Request { //nolint:revive
+func (c *call) request(w *world, ctx context.Context) *http.Request {
 	u := w.url()
 	u.Opaque = orDefault(c.target, "/")
 	r := (&http.Request{Method: c.method, URL: u, Host: c.host, Header: http.Header{}, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1}).WithContext(ctx)

@@ -123,9 +123,11 @@ func (t *Transport) roundTrip(x *trip) (*http.Response, error) {
 
 // takes reports whether the request is of the plain case, as far as its head does not say otherwise.
 func (t *Transport) takes(r *http.Request) bool {
+	//lint:ignore SA1019 a caller may use it all the same
+	old := r.Cancel != nil
 	u := r.URL
-	return t.able && u != nil && u.Scheme == t.scheme && u.Host == t.host && r.Header != nil &&
-		!r.Close && r.Cancel == nil && len(r.TransferEncoding) == 0 && len(r.Trailer) == 0 && takesBody(r) //nolint:staticcheck
+	return t.able && !old && u != nil && u.Scheme == t.scheme && u.Host == t.host && r.Header != nil &&
+		!r.Close && len(r.TransferEncoding) == 0 && len(r.Trailer) == 0 && takesBody(r)
 }
 
 // takesBody: a body must have a known length, and no way to be had again, since with one it may be sent again.

@@ -90,8 +90,9 @@ func TestHandedOver(t *testing.T) {
 		{name: "canceled by the channel of old", scripts: []script{answer(ok2)}, calls: edit(func(r *http.Request) {
 			ch := make(chan struct{})
 			close(ch)
-			r.Cancel = ch //nolint:staticcheck
-		})},
+			//lint:ignore SA1019 a caller may use it all the same
+			r.Cancel = ch
+		}), differs: "http.Transport finds that before or while it dials", want: []string{"request canceled"}},
 		{name: "without keeping", options: func(b *http.Transport) { b.DisableKeepAlives = true }, scripts: []script{answer(ok2)}, calls: calls(get(), get()), want: []string{"Connection: close"}},
 		{name: "with compression", options: func(b *http.Transport) { b.DisableCompression = false }, scripts: []script{answer(ok2)}, calls: calls(get()), want: []string{"Accept-Encoding: gzip"}},
 		{name: "one connection at a time", options: func(b *http.Transport) { b.MaxConnsPerHost = 1 }, scripts: []script{answer(ok2)},

@@ -26,6 +26,7 @@ type trip struct {
 
 	unread error // why the request's body could not be read; set before wrote is sent to
 	over   bool  // the connection has been given back or closed
+	body   body  // of the response, where it has one
 }
 
 // heads up to atOnce bytes are written before the response is read. They fit what a system takes without the server's
@@ -45,22 +46,19 @@ func (x *trip) freeHead() {
 
 // on sends the request on c and reads the head of the response. again is true where it failed in a way that makes another
 // try harmless; the head is kept for that.
-func (x *trip) on(c *conn) (res *http.Response, err error, again bool) { //nolint:staticcheck
+func (x *trip) on(c *conn) (res *http.Response, err error, again bool) {
 	x.c = c
 	c.sent = 0
 	x.stop = unwatched
 	if x.ctx.Done() != nil {
 		x.stop = context.AfterFunc(x.ctx, c.abort)
 	}
-	if err = x.write(); err != nil {
-		x.finish(false)
-		err, again = x.whyUnwritten(err)
-	} else if res, err = x.read(); err != nil {
-		x.finish(false)
-		err, again = x.whyUnread(err)
+	if err = x.write(); err == nil {
+		res, err = x.read()
 	}
 	if err != nil {
-		if !again {
+		x.finish(false)
+		if err, again = x.whyUnread(err); !again {
 			x.freeHead() // and the body, where there is one, was closed by who wrote it
 		}
 		return nil, err, again
@@ -74,7 +72,8 @@ func (x *trip) on(c *conn) (res *http.Response, err error, again bool) { //nolin
 
 func unwatched() bool { return true }
 
-// write sends a short head; what is longer, or has a body, goes out beside the reading.
+// write sends a short head; what is longer, or has a body, goes out beside the reading. Where it fails the server may have
+// said why, and that is read; but not where nothing was sent on a connection that was idle: what came on that is no answer.
 func (x *trip) write() error {
 	if hasBody(x.req) || len(x.head.b) > atOnce {
 		x.wrote = make(chan error, 1)
@@ -82,10 +81,16 @@ func (x *trip) write() error {
 		return nil
 	}
 	x.wroteHead()
-	n, err := x.c.Write(x.head.b)
-	x.c.sent = int64(n)
+	err := x.sendBytes(x.head.b)
 	x.wroteAll(err)
-	return err
+	if err != nil && x.c.reused && x.c.sent == 0 {
+		return &reading{err: err}
+	}
+	if err != nil {
+		x.wrote = make(chan error, 1)
+		x.wrote <- err
+	}
+	return nil
 }
 
 func (x *trip) wroteHead() {
@@ -155,6 +160,9 @@ func (x *trip) hand(res *http.Response) (*http.Response, error) {
 	if isSwitch(res) {
 		if !x.stop() {
 			x.finish(false)
+			if x.wrote != nil {
+				<-x.wrote
+			}
 			return nil, context.Cause(x.ctx)
 		}
 		x.over = true
@@ -166,7 +174,8 @@ func (x *trip) hand(res *http.Response) (*http.Response, error) {
 		x.finish(reuse)
 		return res, nil
 	}
-	res.Body = &body{x: x, from: res.Body, reuse: reuse}
+	x.body = body{x: x, from: res.Body, reuse: reuse}
+	res.Body = &x.body
 	return res, nil
 }
 
@@ -210,20 +219,9 @@ func (x *trip) written() bool {
 	}
 }
 
-// whyUnwritten is the error for the caller where a short head could not be sent, and whether to try again.
-func (x *trip) whyUnwritten(err error) (error, bool) { //nolint:staticcheck
-	if x.ctx.Err() != nil {
-		return context.Cause(x.ctx), false
-	}
-	if x.c.sent == 0 {
-		return err, x.c.reused
-	}
-	return broken(err), false
-}
-
 // whyUnread is the error for the caller where the response could not be read, and whether to try again. It waits for the
 // writing to end, since the caller may do with the request what it likes then.
-func (x *trip) whyUnread(err error) (error, bool) { //nolint:staticcheck
+func (x *trip) whyUnread(err error) (error, bool) {
 	var unsent error
 	if x.wrote != nil {
 		unsent = <-x.wrote
