@@ -86,7 +86,11 @@ func benchmark(b *testing.B, secure, body, ours bool) {
 	for b.Loop() {
 		r := (&http.Request{Method: "GET", URL: u, Header: header}).WithContext(ctx)
 		if body {
-			r.Method, r.Body, r.ContentLength = "POST", io.NopCloser(bytes.NewReader([]byte("a body"))), 6
+			// No reader that http.Transport knows to be in memory, as the proxy's is not.
+			r.Method, r.Body, r.ContentLength = "POST", struct {
+				io.Reader
+				io.Closer
+			}{bytes.NewReader([]byte("a body")), io.NopCloser(nil)}, 6
 		}
 		res, err := rt.RoundTrip(r)
 		if err != nil {

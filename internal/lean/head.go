@@ -22,7 +22,7 @@ type field struct {
 	values []string
 }
 
-var heads = sync.Pool{New: func() any { return new(head) }}
+var heads = sync.Pool{New: func() any { return &head{b: make([]byte, 0, atOnce)} }}
 
 // maxKept bounds the memory that an unusual head leaves behind.
 const maxKept = 16 << 10

@@ -40,7 +40,9 @@ func (x *trip) giveUp() {
 }
 
 func (x *trip) freeHead() {
-	x.head.free()
+	if x.head != nil {
+		x.head.free()
+	}
 	x.head = nil
 }
 

@@ -28,6 +28,7 @@ func (x *trip) send() error {
 	if !hasBody(x.req) {
 		return err
 	}
+	x.freeHead() // a request with a body is not sent again
 	if err == nil {
 		err = x.sendBody()
 	}
