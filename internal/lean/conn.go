@@ -88,25 +88,38 @@ func (c *conn) close() {
 }
 
 // clean reports whether a response that was read to its end left nothing behind: not in the buffer, and not within TLS,
-// where what was decrypted with it would look like the next response. The deadline has passed, so that nothing is waited for.
+// where what was decrypted with it would look like the next response.
 func (c *conn) clean() bool {
-	if c.eof || c.br.Buffered() > 0 || c.raw == nil {
-		return false
-	}
-	if c.tls == nil {
-		return true
-	}
-	if c.tls.SetReadDeadline(aLongTimeAgo) != nil {
+	return !c.eof && c.br.Buffered() == 0 && c.raw != nil && (c.tls == nil || c.settled(aLongTimeAgo))
+}
+
+// settled has TLS deal with what is there, up to a deadline, and reports whether that was nothing to be read. A deadline
+// that has passed leaves out what is not with TLS yet.
+func (c *conn) settled(deadline time.Time) bool {
+	if c.tls.SetReadDeadline(deadline) != nil {
 		return false
 	}
 	var one [1]byte
 	n, err := c.tls.Read(one[:])
-	var timeout net.Error
-	return n == 0 && errors.As(err, &timeout) && timeout.Timeout() && c.tls.SetReadDeadline(time.Time{}) == nil
+	return n == 0 && isTimeout(err) && c.tls.SetReadDeadline(time.Time{}) == nil
 }
 
 var aLongTimeAgo = time.Unix(1, 0)
 
-// fresh reports whether the connection, of which the caller is the owner, is as it was left: the server has neither ended
+func isTimeout(err error) bool {
+	var timeout net.Error
+	return errors.As(err, &timeout) && timeout.Timeout()
+}
+
+// silent reports whether the connection, of which the caller is the owner, is as it was left: the server has neither ended
 // it nor sent anything.
-func (c *conn) fresh() bool { return c.raw != nil && c.probe.silent(c.raw) }
+func (c *conn) silent() bool { return c.raw != nil && c.probe.silent(c.raw) }
+
+// settleTime is how long the rest of a record may take to come.
+const settleTime = 2 * time.Millisecond
+
+// fresh reports whether the connection may be used again: it is silent, or what came on it was for TLS alone, as where a
+// server is late to send tickets. It may wait for settleTime.
+func (c *conn) fresh() bool {
+	return c.silent() || c.tls != nil && c.raw != nil && c.settled(time.Now().Add(settleTime)) && c.silent()
+}

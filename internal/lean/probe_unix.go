@@ -16,13 +16,12 @@ type probe struct {
 
 func (p *probe) init() {
 	p.look = func(fd uintptr) bool {
-		// Whatever is read makes the connection useless, so that it may be taken. The descriptor does not block.
-		var one [1]byte
-		n, err := syscall.Read(int(fd), one[:])
+		var one [1]byte // the descriptor does not block
+		_, _, err := syscall.Recvfrom(int(fd), one[:], syscall.MSG_PEEK)
 		for err == syscall.EINTR {
-			n, err = syscall.Read(int(fd), one[:])
+			_, _, err = syscall.Recvfrom(int(fd), one[:], syscall.MSG_PEEK)
 		}
-		p.quiet = n < 0 && (err == syscall.EAGAIN || err == syscall.EWOULDBLOCK)
+		p.quiet = err == syscall.EAGAIN || err == syscall.EWOULDBLOCK
 		return true // don't wait
 	}
 }

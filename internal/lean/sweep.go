@@ -21,9 +21,9 @@ func (p *pool) tick() {
 // sweep closes the idle connections that are of no use any more. It goes on for as long as there are others.
 func (p *pool) sweep() {
 	for from, more := 0, true; more; {
-		var bad []*conn
+		var loud []*conn
 		p.mu.Lock()
-		bad, from, more = p.sift(from)
+		loud, from, more = p.sift(from)
 		if !more {
 			p.ticking = len(p.idle) > 0
 			if p.ticking {
@@ -31,20 +31,25 @@ func (p *pool) sweep() {
 			}
 		}
 		p.mu.Unlock()
-		closeAll(bad)
+		for _, c := range loud {
+			if p.tooOld(c) || !c.fresh() || !p.keep(c) {
+				c.close()
+			}
+		}
 	}
 }
 
-// sift takes bad connections out of the next few idle ones, and says where to go on. The caller holds the mutex.
-func (p *pool) sift(from int) (bad []*conn, next int, more bool) {
+// sift takes those out of the next few idle connections on which something happened, or nothing for too long, and says
+// where to go on. The caller holds the mutex.
+func (p *pool) sift(from int) (loud []*conn, next int, more bool) {
 	if from >= len(p.idle) {
 		return nil, from, false
 	}
 	to := min(from+sweepAtOnce, len(p.idle))
 	kept := p.idle[:from]
 	for _, c := range p.idle[from:to] {
-		if p.tooOld(c) || !c.fresh() {
-			bad = append(bad, c)
+		if p.tooOld(c) || !c.silent() {
+			loud = append(loud, c)
 		} else {
 			kept = append(kept, c)
 		}
@@ -53,7 +58,7 @@ func (p *pool) sift(from int) (bad []*conn, next int, more bool) {
 	rest := append(kept, p.idle[to:]...)
 	clear(p.idle[len(rest):])
 	p.idle = rest
-	return bad, next, next < len(rest)
+	return loud, next, next < len(rest)
 }
 
 // tooOld reports whether an idle connection has been so for too long.

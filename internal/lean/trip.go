@@ -24,9 +24,9 @@ type trip struct {
 	stop  func() bool // ends the watch over ctx; false: the connection was closed for it
 	wrote chan error  // what came of writing beside the reading, once; nil: it was not beside
 
-	unread error // why the request's body could not be read; set before wrote is sent to
-	over   bool  // the connection has been given back or closed
-	body   body  // of the response, where it has one
+	fault error // what the request's body did wrong, for the caller; set before wrote is sent to
+	over  bool  // the connection has been given back or closed
+	body  body  // of the response, where it has one
 }
 
 // heads up to atOnce bytes are written before the response is read. They fit what a system takes without the server's
@@ -236,8 +236,8 @@ func (x *trip) whyUnread(err error) (error, bool) {
 	switch {
 	case x.ctx.Err() != nil:
 		return context.Cause(x.ctx), false
-	case x.unread != nil:
-		return x.unread, false
+	case x.fault != nil: // whatever the server made of that
+		return x.fault, false
 	case unsent != nil && endedByUs(r.err) && nothing:
 		return unsent, x.c.reused && !hasBody(x.req)
 	case unsent != nil && endedByUs(r.err):
@@ -252,8 +252,7 @@ func (x *trip) whyUnread(err error) (error, bool) {
 
 // endedByUs reports whether reading ended because writing had failed.
 func endedByUs(err error) bool {
-	var timeout net.Error
-	return errors.Is(err, net.ErrClosed) || errors.As(err, &timeout) && timeout.Timeout()
+	return errors.Is(err, net.ErrClosed) || isTimeout(err)
 }
 
 func broken(err error) error {

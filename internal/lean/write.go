@@ -33,9 +33,15 @@ func (x *trip) send() error {
 		err = x.sendBody()
 	}
 	if closed := x.req.Body.Close(); closed != nil && err == nil {
-		err = closed
-		x.c.close()
+		return x.failed(closed, broken(closed))
 	}
+	return err
+}
+
+// failed ends the trip for what the request's body did.
+func (x *trip) failed(err, fault error) error {
+	x.fault = fault
+	x.c.close()
 	return err
 }
 
@@ -66,14 +72,12 @@ func (x *trip) sendBody() error {
 			break
 		}
 		if err != nil {
-			x.unread = err
-			x.c.close()
-			return err
+			return x.failed(err, err)
 		}
 	}
 	if sent != length {
-		x.c.close()
-		return fmt.Errorf("http: ContentLength=%d with Body length %d", length, sent)
+		err := fmt.Errorf("http: ContentLength=%d with Body length %d", length, sent)
+		return x.failed(err, broken(err))
 	}
 	return nil
 }
