@@ -55,8 +55,8 @@ func (b *body) end(err error) error {
 	}
 	b.ended = true
 	b.x.finish(err == io.EOF && b.reuse)
-	if err != io.EOF && b.x.ctx.Err() != nil {
-		return context.Cause(b.x.ctx)
+	if err != io.EOF && b.x.req.Context().Err() != nil {
+		return context.Cause(b.x.req.Context())
 	}
 	return err
 }

@@ -4,7 +4,13 @@
 // to the http.Transport that it stands in front of.
 //
 // http.Transport is the specification. What a caller or a server can see is the same with and without this package, but
-// for the time it takes; the tests run every script of a server against both and compare.
+// for the time it takes; the tests run every script of a server against both and compare. What is different all the same:
+//
+//   - An idle connection that the server ends is closed within a second, or when it would be used next, and not at once.
+//   - What a server sends without being asked is never taken for an answer, and nothing is logged of it.
+//   - A server that takes no more of a request is listened to for another moment, so that its refusal is seen more often.
+//   - What is wrong with a request's body is the error as it was, without the connection's addresses in front.
+//   - What is handed over has connections of its own, and a connection of a kind that can't be looked at is used once.
 package lean
 
 import (
@@ -92,23 +98,23 @@ func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 		h.free()
 		return t.base.RoundTrip(r)
 	}
-	ctx := r.Context()
-	trace := httptrace.ContextClientTrace(ctx)
+	trace := httptrace.ContextClientTrace(r.Context())
 	if trace != nil && trace.WroteHeaderField != nil {
 		h.free()
 		return t.base.RoundTrip(r)
 	}
-	return t.roundTrip(&trip{t: t, req: r, ctx: ctx, trace: trace, head: h})
+	return t.roundTrip(&trip{t: t, req: r, trace: trace, head: h})
 }
 
 // roundTrip tries until a connection that was not used before has been tried.
 func (t *Transport) roundTrip(x *trip) (*http.Response, error) {
+	ctx := x.req.Context()
 	for {
-		if x.ctx.Err() != nil {
+		if ctx.Err() != nil {
 			x.giveUp()
-			return nil, context.Cause(x.ctx)
+			return nil, context.Cause(ctx)
 		}
-		c, err := t.conn(x.ctx, x.trace)
+		c, err := t.conn(ctx, x.trace)
 		if err != nil {
 			x.giveUp()
 			return nil, err
@@ -117,7 +123,7 @@ func (t *Transport) roundTrip(x *trip) (*http.Response, error) {
 		if !again {
 			return res, err
 		}
-		x = &trip{t: t, req: x.req, ctx: x.ctx, trace: x.trace, head: x.head}
+		x = &trip{t: t, req: x.req, trace: x.trace, head: x.head}
 	}
 }
 

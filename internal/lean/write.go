@@ -3,9 +3,14 @@ package lean
 import (
 	"fmt"
 	"io"
+	"net/http/httptrace"
 	"sync"
 	"time"
 )
+
+// heads up to atOnce bytes are written before the response is read. They fit what a system takes without the server's
+// help, so that a server that answers without reading is heard all the same.
+const atOnce = 4 << 10
 
 // lastWords is how long a server that ended our sending may take to have its response read.
 const lastWords = 50 * time.Millisecond
@@ -13,6 +18,39 @@ const lastWords = 50 * time.Millisecond
 const copySize = 32 << 10
 
 var copies = sync.Pool{New: func() any { return new([copySize]byte) }}
+
+// write sends a short head; what is longer, or has a body, goes out beside the reading. Where it fails the server may have
+// said why, and that is read; but not where nothing was sent on a connection that was idle: what came on that is no answer.
+func (x *trip) write() error {
+	if hasBody(x.req) || len(x.head.b) > atOnce {
+		x.wrote = make(chan error, 1)
+		go x.writeBeside()
+		return nil
+	}
+	x.wroteHead()
+	err := x.sendBytes(x.head.b)
+	x.wroteAll(err)
+	if err != nil && x.c.reused && x.c.sent == 0 {
+		return &reading{err: err}
+	}
+	if err != nil {
+		x.wrote = make(chan error, 1)
+		x.wrote <- err
+	}
+	return nil
+}
+
+func (x *trip) wroteHead() {
+	if x.trace != nil && x.trace.WroteHeaders != nil {
+		x.trace.WroteHeaders()
+	}
+}
+
+func (x *trip) wroteAll(err error) {
+	if x.trace != nil && x.trace.WroteRequest != nil {
+		x.trace.WroteRequest(httptrace.WroteRequestInfo{Err: err})
+	}
+}
 
 // writeBeside sends the whole request, and closes its body, while the trip reads.
 func (x *trip) writeBeside() {
