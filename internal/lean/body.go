@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"strings"
 	"sync"
@@ -18,6 +19,7 @@ type body struct {
 	x     *trip
 	from  io.ReadCloser
 	reuse bool
+	toEnd bool // the end of the connection is the body's
 
 	mu     sync.Mutex // guards what follows, and the end of the trip
 	closed bool
@@ -47,6 +49,9 @@ func (b *body) Read(p []byte) (int, error) {
 func (b *body) end(err error) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if err == io.EOF && b.toEnd && b.x.c.ended.Load() {
+		err = net.ErrClosed // a server ends TLS when we do: that is no end of the body
+	}
 	if b.err == nil {
 		b.err = err
 	}

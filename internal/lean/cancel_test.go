@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 )
@@ -115,4 +116,39 @@ func TestDialing(t *testing.T) {
 		{name: "a dial that is slow", options: stuck(open), scripts: []script{answer(ok2)}, calls: calls(get(), get()), want: []string{"connections: 1"}},
 	}
 	testAll(t, list)
+}
+
+// slowly is a connection that takes its time to be closed.
+type slowly struct {
+	*net.TCPConn
+	w *world
+}
+
+// Close implements io.Closer.
+func (s slowly) Close() error { s.w.wait("read"); return s.TCPConn.Close() }
+
+// TestOwnEnd: where a body lasts until the end of the connection, an end that comes because we end TLS is not the body's.
+func TestOwnEnd(t *testing.T) {
+	t.Parallel()
+	for _, cause := range []error{nil, errCause} {
+		w := newWorld(t, true, []script{{request, send("HTTP/1.1 200 OK\r\n\r\nhello"), wait("head"), tell("now"), gone, drop}})
+		base := w.options()
+		base.DialTLSContext = func(context.Context, string, string) (net.Conn, error) {
+			conn, err := net.Dial("tcp", w.ln.Addr().String())
+			if err != nil {
+				return nil, err
+			}
+			return tls.Client(slowly{conn.(*net.TCPConn), w}, clientTLS()), nil
+		}
+		rt := New(base, w.url())
+		c := call{method: "GET", cancel: "now", cause: cause, then: "head", done: "read"}
+		out := strings.Join(c.do(w, rt), "\n")
+		if cause == nil {
+			cause = context.Canceled
+		}
+		if !strings.Contains(out, "error in the body: "+cause.Error()) {
+			t.Errorf("%s", out)
+		}
+		w.finish(rt)
+	}
 }

@@ -8,6 +8,7 @@ import (
 	"io"
 	"math"
 	"net"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -26,9 +27,10 @@ type conn struct {
 	left int64 // what may still be read of it
 	eof  bool  // the server has ended its half
 
-	reused bool      // it has come through the pool
-	idleAt time.Time // when it last became idle
-	sent   int64     // bytes of the current request that were written
+	ended  atomic.Bool // by us, or about to be
+	reused bool        // it has come through the pool
+	idleAt time.Time   // when it last became idle
+	sent   int64       // bytes of the current request that were written
 
 	raw   syscall.RawConn // below TLS; nil: it can't be probed, and is used once
 	probe probe
@@ -80,6 +82,7 @@ func (c *conn) noLimit()   { c.left = math.MaxInt64 }
 // close may be called by anybody, and more than once. The alert that ends TLS may have to wait for a server that reads
 // nothing.
 func (c *conn) close() {
+	c.ended.Store(true)
 	if c.tls != nil {
 		go c.Conn.Close()
 		return

@@ -9,6 +9,7 @@
 //   - An idle connection that the server ends is closed within a second, or when it would be used next, and not at once.
 //   - What a server sends without being asked is never taken for an answer, and nothing is logged of it.
 //   - A server that takes no more of a request is listened to for another moment, so that its refusal is seen more often.
+//   - A body that lasts until the end of the connection never ends well once we have begun to end it.
 //   - What is wrong with a request's body is the error as it was, without the connection's addresses in front.
 //   - What is handed over has connections of its own, and a connection of a kind that can't be looked at is used once.
 package lean

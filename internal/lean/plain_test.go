@@ -87,18 +87,43 @@ func TestHandedOver(t *testing.T) {
 		{name: "no URL", scripts: []script{answer(ok2)}, calls: edit(func(r *http.Request) { r.URL = nil }), want: []string{"nil Request.URL"}},
 		{name: "a length without a body", scripts: []script{answer(ok2)}, calls: edit(func(r *http.Request) { r.ContentLength = 5 }), want: []string{"with nil Body"}},
 		{name: "a body without a length", scripts: []script{answer(ok2)}, calls: edit(func(r *http.Request) { r.Body = http.NoBody }), want: []string{"!Transfer-Encoding"}},
-		{name: "canceled by the channel of old", scripts: []script{answer(ok2)}, calls: edit(func(r *http.Request) {
-			ch := make(chan struct{})
-			close(ch)
-			//lint:ignore SA1019 a caller may use it all the same
-			r.Cancel = ch
-		}), differs: "http.Transport finds that before or while it dials", want: []string{"request canceled"}},
 		{name: "without keeping", options: func(b *http.Transport) { b.DisableKeepAlives = true }, scripts: []script{answer(ok2)}, calls: calls(get(), get()), want: []string{"Connection: close"}},
 		{name: "with compression", options: func(b *http.Transport) { b.DisableCompression = false }, scripts: []script{answer(ok2)}, calls: calls(get()), want: []string{"Accept-Encoding: gzip"}},
 		{name: "one connection at a time", options: func(b *http.Transport) { b.MaxConnsPerHost = 1 }, scripts: []script{answer(ok2)},
-			calls: calls(call{method: "GET", beside: true}, call{method: "GET", beside: true}, call{method: "GET", beside: true}), want: []string{"connections: 1"}},
+			calls: calls(call{method: "GET", beside: true}, call{method: "GET", beside: true}, call{method: "GET", beside: true}), want: []string{"connections: 1"}, differs: "which call is the first is a matter of timing"},
 	}
 	testAll(t, list)
+}
+
+// TestTakes: what old callers may set, and options that are not known here, leave a request to http.Transport.
+func TestTakes(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, false, []script{answer(ok2)})
+	rt := New(w.options(), w.url())
+	t.Cleanup(func() { w.finish(rt) })
+	c := get()
+	r := c.request(w, t.Context())
+	if !rt.takes(r) {
+		t.Error("the plain case is handed over")
+	}
+	//lint:ignore SA1019 a caller may use it all the same
+	r.Cancel = make(chan struct{})
+	if rt.takes(r) {
+		t.Error("a request with a channel that cancels it is taken")
+	}
+	for name, set := range map[string]func(*http.Transport){
+		"Proxy": func(b *http.Transport) { b.Proxy = http.ProxyFromEnvironment }, "DisableKeepAlives": func(b *http.Transport) { b.DisableKeepAlives = true },
+		"MaxConnsPerHost": func(b *http.Transport) { b.MaxConnsPerHost = 1 }, "MaxIdleConns": func(b *http.Transport) { b.MaxIdleConns = 1 },
+		"MaxIdleConnsPerHost": func(b *http.Transport) { b.MaxIdleConnsPerHost = -1 }, "DisableCompression": func(b *http.Transport) { b.DisableCompression = false },
+		"ResponseHeaderTimeout": func(b *http.Transport) { b.ResponseHeaderTimeout = 1 }, "Protocols": func(b *http.Transport) { b.Protocols = nil },
+		"HTTP2": func(b *http.Transport) { b.Protocols.SetHTTP2(true) }, "DialContext": func(b *http.Transport) { b.DialContext = nil },
+		"ReadBufferSize": func(b *http.Transport) { b.ReadBufferSize = 1 }, "WriteBufferSize": func(b *http.Transport) { b.WriteBufferSize = 1 },
+	} {
+		base := w.options()
+		if set(base); New(base, w.url()).able {
+			t.Errorf("%s is not followed, but requests are taken", name)
+		}
+	}
 }
 
 func letters(n int) string {

@@ -117,7 +117,10 @@ func TestCloseIdle(t *testing.T) {
 		rt.CloseIdleConnections()
 		w.tell("closed idle")
 		<-done
-		w.wait("gone") // it was not kept
+		w.wait("gone")
+		if w.waited() {
+			t.Errorf("ours %t: the connection was kept", ours)
+		}
 		c := get()
 		c.do(w, rt)
 		c.do(w, rt)

@@ -83,7 +83,7 @@ func (x *trip) hand(res *http.Response) (*http.Response, error) {
 		x.finish(reuse)
 		return res, nil
 	}
-	x.body = body{x: x, from: res.Body, reuse: reuse}
+	x.body = body{x: x, from: res.Body, reuse: reuse, toEnd: res.ContentLength < 0 && len(res.TransferEncoding) == 0}
 	res.Body = &x.body
 	return res, nil
 }
