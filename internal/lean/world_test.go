@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/http"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -28,7 +27,6 @@ type world struct {
 	ours    bool
 	scripts []script // one for each connection, the last for all that follow
 	served  sync.WaitGroup
-	late    atomic.Bool
 
 	mu     sync.Mutex
 	peers  []*peer
@@ -134,12 +132,8 @@ func (w *world) wait(name string) {
 	case <-w.event(name):
 	case <-w.over:
 	case <-time.After(patience):
-		w.late.Store(true)
 	}
 }
-
-// waited reports whether something did not happen that was waited for.
-func (w *world) waited() bool { return w.late.Load() }
 
 // finish ends the run and returns what the server has seen.
 func (w *world) finish(rt roundTripper) []string {
