@@ -19,7 +19,7 @@ var reply = []byte("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nDate: S
 func startReplying(b *testing.B, secure bool, end string) *world {
 	w := &world{secure: secure, events: map[string]chan struct{}{}}
 	var err error
-	if w.ln, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
+	if w.ln, err = net.Listen("tcp", loopback+":0"); err != nil {
 		b.Fatal(err)
 	}
 	w.served.Go(func() {
@@ -68,7 +68,7 @@ func BenchmarkRoundTrip(b *testing.B) {
 func benchmark(b *testing.B, secure, body, ours bool) {
 	w := startReplying(b, secure, map[bool]string{false: "\r\n\r\n", true: "a body"}[body])
 	base := w.options()
-	base.DialContext = (&net.Dialer{}).DialContext
+	base.DialContext = dialer.DialContext
 	var rt roundTripper = base
 	if ours {
 		rt = New(base, w.url())

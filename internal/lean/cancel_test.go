@@ -79,8 +79,7 @@ func TestDialing(t *testing.T) {
 		}, scripts: []script{answer(ok2)}, calls: calls(get(), post("x")), want: []string{"error: no way there []", "body was closed"}},
 		{name: "a dial that is refused", options: func(b *http.Transport) {
 			b.DialContext = func(ctx context.Context, network, _ string) (net.Conn, error) {
-				var d net.Dialer
-				return d.DialContext(ctx, network, "127.0.0.1:1")
+				return dialer.DialContext(ctx, network, loopback+":1")
 			}
 		}, scripts: []script{answer(ok2)}, calls: calls(get()), want: []string{"refused", "op dial"}},
 		{name: "a dial that is given up", options: func(b *http.Transport) {
@@ -110,7 +109,7 @@ func TestDialing(t *testing.T) {
 				if err != nil {
 					return nil, err
 				}
-				return tls.Client(c, &tls.Config{ServerName: "127.0.0.1"}), nil
+				return tls.Client(c, &tls.Config{ServerName: loopback}), nil
 			}
 		}, both: true, scripts: []script{answer(ok2)}, calls: calls(get())},
 		{name: "a dial that is slow", options: stuck(open), scripts: []script{answer(ok2)}, calls: calls(get(), get()), want: []string{"connections: 1"}},
@@ -134,7 +133,7 @@ func TestOwnEnd(t *testing.T) {
 		w := newWorld(t, true, []script{{request, send("HTTP/1.1 200 OK\r\n\r\nhello"), wait("head"), tell("now"), gone, drop}})
 		base := w.options()
 		base.DialTLSContext = func(context.Context, string, string) (net.Conn, error) {
-			conn, err := net.Dial("tcp", w.ln.Addr().String())
+			conn, err := dialer.Dial("tcp", w.ln.Addr().String())
 			if err != nil {
 				return nil, err
 			}

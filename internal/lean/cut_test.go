@@ -22,8 +22,8 @@ func TestCuts(t *testing.T) {
 			t.Parallel()
 			for n := range len(text) + 1 {
 				for kind, end := range map[string]step{"dropped": drop, "half-closed": halfClose, "reset": reset} {
-					if kind == "reset" && name == "switch" {
-						continue // whether writing to it already fails is a matter of timing
+					if name == "switch" && n >= len(text)-len("ahead") && n < len(text) {
+						continue // how much can be written to a connection that is over is a matter of timing
 					}
 					for _, used := range []bool{false, true} {
 						s := cut(text, n, end, used)

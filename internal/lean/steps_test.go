@@ -61,11 +61,11 @@ func (p *peer) readHead() (string, bool) {
 func (w *world) anonymous(s string) string {
 	s = strings.ReplaceAll(s, w.ln.Addr().String(), "SERVER")
 	for {
-		at := strings.Index(s, "127.0.0.1:")
+		at := strings.Index(s, loopback+":")
 		if at < 0 {
 			return s
 		}
-		end := at + len("127.0.0.1:")
+		end := at + len(loopback+":")
 		for end < len(s) && s[end] >= '0' && s[end] <= '9' {
 			end++
 		}

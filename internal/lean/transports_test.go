@@ -42,8 +42,7 @@ func (w *world) options() *http.Transport {
 
 // dial makes a connection whose closing is an event.
 func (w *world) dial(ctx context.Context, network, addr string) (net.Conn, error) {
-	var d net.Dialer
-	conn, err := d.DialContext(ctx, network, addr)
+	conn, err := dialer.DialContext(ctx, network, addr)
 	if err != nil {
 		return nil, err
 	}
@@ -73,7 +72,7 @@ var certificate = sync.OnceValue(func() tls.Certificate {
 	}
 	now := time.Now()
 	c := &x509.Certificate{SerialNumber: big.NewInt(1), NotBefore: now.Add(-time.Hour), NotAfter: now.Add(time.Hour),
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign}
+		IPAddresses: []net.IP{net.ParseIP(loopback)}, IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign}
 	der, err := x509.CreateCertificate(rand.Reader, c, c, &key.PublicKey, key)
 	if err != nil {
 		panic(err)
@@ -90,5 +89,5 @@ func clientTLS() *tls.Config {
 		panic(err)
 	}
 	roots.AddCert(cert)
-	return &tls.Config{RootCAs: roots, ServerName: "127.0.0.1", NextProtos: []string{"http/1.1"}}
+	return &tls.Config{RootCAs: roots, ServerName: loopback, NextProtos: []string{"http/1.1"}}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"runtime"
 	"sync"
 	"testing"
 	"time"
@@ -19,6 +20,12 @@ type roundTripper interface {
 
 // patience is how long anything may take that should not take long.
 const patience = 4 * time.Second
+
+// loopback is where servers and clients are: on an address of their own where there are several, since the thousands of
+// ports that are used here would else be in the way of tests elsewhere that look for a free one.
+var loopback = map[bool]string{false: "127.0.0.1", true: "127.0.0.2"}[runtime.GOOS == "linux"]
+
+var dialer = net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(loopback)}}
 
 // world is one server and one transport, for one run of one scenario.
 type world struct {
@@ -51,7 +58,7 @@ type peer struct {
 
 func newWorld(t testing.TB, secure bool, scripts []script) *world {
 	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	ln, err := net.Listen("tcp", loopback+":0")
 	if err != nil {
 		t.Fatal(err)
 	}
