@@ -130,7 +130,7 @@ func (c *call) context(w *world) (context.Context, func()) {
 	if c.cancel == "before" {
 		cancel(c.cause)
 	} else if c.cancel != "" {
-		go func() { w.wait(c.cancel); cancel(c.cause) }()
+		go func() { w.wait(c.cancel); cancel(c.cause); w.tell("canceled") }()
 	}
 	return ctx, func() { w.tell(c.cancel); stop(); cancel(nil) }
 }

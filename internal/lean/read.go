@@ -11,8 +11,10 @@ import (
 
 // reading is a failure to read the response.
 type reading struct {
-	err   error
-	begun bool // some of it was read
+	err      error
+	begun    bool // some of it was read
+	canceled bool // the request was given up by then
+	ended    bool // we had ended the connection by then
 }
 
 func (e *reading) Error() string { return e.err.Error() }
@@ -22,7 +24,7 @@ func (x *trip) read() (*http.Response, error) {
 	c := x.c
 	c.headLimit()
 	if _, err := c.br.Peek(1); err != nil {
-		return nil, &reading{err: err}
+		return nil, x.unreadable(err, false)
 	}
 	if x.trace != nil && x.trace.GotFirstResponseByte != nil {
 		x.trace.GotFirstResponseByte()
@@ -32,11 +34,16 @@ func (x *trip) read() (*http.Response, error) {
 		if c.left <= 0 {
 			err = fmt.Errorf("net/http: server response headers exceeded %d bytes; aborted", c.max)
 		}
-		return nil, &reading{err: err, begun: true}
+		return nil, x.unreadable(err, true)
 	}
 	c.noLimit()
 	res.TLS = c.state
 	return res, nil
+}
+
+// unreadable keeps how things were: whatever happens from now on is not why.
+func (x *trip) unreadable(err error, begun bool) error {
+	return &reading{err: err, begun: begun, canceled: x.req.Context().Err() != nil, ended: x.c.ended.Load()}
 }
 
 // readHead passes informational responses by. Who looks at them has to count them: the limit is for each then, else for
@@ -72,9 +79,11 @@ func (x *trip) whyUnread(err error) (error, bool) {
 	}
 	nothing := x.c.sent == 0
 	switch {
-	case x.req.Context().Err() != nil:
+	case r.canceled:
 		return context.Cause(x.req.Context()), false
-	case x.fault != nil: // whatever the server made of that
+	case x.unread != nil:
+		return x.unread, false
+	case r.ended && x.fault != nil: // whatever the server made of that
 		return x.fault, false
 	case unsent != nil && endedByUs(r.err) && nothing:
 		return unsent, x.c.reused && !hasBody(x.req)

@@ -18,9 +18,12 @@ type trip struct {
 	stop  func() bool // ends the watch over ctx; false: the connection was closed for it
 	wrote chan error  // what came of writing beside the reading, once; nil: it was not beside
 
-	fault error // what the request's body did wrong, for the caller; set before wrote is sent to
-	over  bool  // the connection has been given back or closed
-	body  body  // of the response, where it has one
+	// Set before wrote is sent to, for the caller.
+	unread error // why the request's body could not be read
+	fault  error // what else it did wrong; the trip was ended for that
+
+	over bool // the connection has been given back or closed
+	body body // of the response, where it has one
 }
 
 // giveUp ends a trip that had no connection.

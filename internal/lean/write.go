@@ -31,7 +31,7 @@ func (x *trip) write() error {
 	err := x.sendBytes(x.head.b)
 	x.wroteAll(err)
 	if err != nil && x.c.reused && x.c.sent == 0 {
-		return &reading{err: err}
+		return x.unreadable(err, false)
 	}
 	if err != nil {
 		x.wrote = make(chan error, 1)
@@ -76,7 +76,7 @@ func (x *trip) send() error {
 	return err
 }
 
-// failed ends the trip for what the request's body did.
+// failed ends the trip for what the request's body did, which is the fault that the caller is told of.
 func (x *trip) failed(err, fault error) error {
 	x.fault = fault
 	x.c.close()
@@ -110,7 +110,8 @@ func (x *trip) sendBody() error {
 			break
 		}
 		if err != nil {
-			return x.failed(err, err)
+			x.unread = err
+			return x.failed(err, nil)
 		}
 	}
 	if sent != length {
