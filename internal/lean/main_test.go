@@ -1,6 +1,7 @@
 package lean
 
 import (
+	"flag"
 	"fmt"
 	"io"
 	"log"
@@ -16,6 +17,9 @@ func TestMain(m *testing.M) {
 	log.SetOutput(io.Discard) // http.Transport tells there of responses that nobody asked for
 	goroutines, files := runtime.NumGoroutine(), openFiles()
 	code := m.Run()
+	if fuzzing := flag.Lookup("test.fuzz"); fuzzing != nil && fuzzing.Value.String() != "" {
+		os.Exit(code) // fuzzing has goroutines of its own
+	}
 	for end := time.Now().Add(10 * time.Second); code == 0; time.Sleep(10 * time.Millisecond) {
 		runtime.GC()
 		g, f := runtime.NumGoroutine(), openFiles()
