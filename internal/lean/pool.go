@@ -111,8 +111,20 @@ func (p *pool) dialed(w *want, d dialed) {
 		p.deliver(w, d)
 	}
 	p.mu.Unlock()
-	if !wanted && d.c != nil {
-		p.put(d.c)
+	if !wanted {
+		p.putUnasked(d.c)
+	}
+}
+
+// putUnasked makes a connection idle that nobody waits for any more; nil is none. What a server has said by then was not asked
+// for: TLS may have read it with the handshake, where silent does not see it.
+func (p *pool) putUnasked(c *conn) {
+	switch {
+	case c == nil:
+	case c.clean():
+		p.put(c)
+	default:
+		c.close()
 	}
 }
 
@@ -128,9 +140,7 @@ func (p *pool) leave(w *want) {
 	if !delivered {
 		return
 	}
-	if d := <-w.got; d.c != nil {
-		p.put(d.c)
-	}
+	p.putUnasked((<-w.got).c)
 }
 
 // closeIdle closes what is idle, and ends the dials that nobody waits for.
