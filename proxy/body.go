@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"sync"
+	"time"
 )
 
 var errBodyTooLarge = errors.New("the request body is over the route's limit")
@@ -17,9 +18,10 @@ type inbound struct {
 	left int64 // of the route's limit; only Read uses it
 
 	mu       sync.Mutex
-	released bool // the request is over: its connection is no longer ours
-	asked    bool // something began to read it
-	ended    bool // all of it was read
+	released bool          // the request is over: its connection is no longer ours
+	reading  chan struct{} // closed when the read that is under way has returned; nil: none is
+	asked    bool          // something began to read it
+	ended    bool          // all of it was read
 	read     int64
 	fault    error       // why reading ended early; nil where it did not
 	trailer  http.Header // of the outgoing request: names announced, values set once the body has ended; nil: none
@@ -50,7 +52,7 @@ func (b *inbound) arm() bool {
 	if b.released {
 		return false
 	}
-	b.asked = true
+	b.asked, b.reading = true, make(chan struct{})
 	b.c.w.readBy(b.c.route.idle)
 	return true
 }
@@ -61,6 +63,10 @@ func (b *inbound) note(n int, err error) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.read += int64(n)
+	if b.reading != nil {
+		close(b.reading)
+		b.reading = nil
+	}
 	if b.released {
 		return err
 	}
@@ -123,13 +129,26 @@ func (b *inbound) unfinished() bool {
 	return !b.ended
 }
 
-// release ends the use of the client's connection and returns how many bytes came.
+// release ends the use of the client's connection and returns how many bytes came. Where the request was answered before all
+// of its body was there, net/http reads some of the rest, by the deadline that is set here: it takes the deadline away where
+// it finds a read under way, so that one is ended first.
 func (b *inbound) release() int64 {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.released = true
+	if reading := b.reading; reading != nil {
+		b.c.w.readAt(longAgo)
+		b.mu.Unlock()
+		<-reading
+		b.mu.Lock()
+	}
+	if !b.ended {
+		b.c.w.readBy(b.c.gw.o.IdleTimeout / 2)
+	}
 	return b.read
 }
+
+var longAgo = time.Unix(1, 0)
 
 // announceTrailers gives the outgoing request those of the client's trailers that may pass.
 func (b *inbound) announceTrailers(out *http.Request) {

@@ -81,6 +81,16 @@ func unescape(s string) (decoded string, whole bool) {
 	return string(out), whole
 }
 
+// isDecimal reports whether s is digits and nothing else.
+func isDecimal(s string) bool {
+	for i := range len(s) {
+		if s[i] < '0' || s[i] > '9' {
+			return false
+		}
+	}
+	return s != ""
+}
+
 func hexValue(c byte) int {
 	switch {
 	case '0' <= c && c <= '9':

@@ -18,6 +18,7 @@ var (
 	errTimeout = errors.New("the upstream sent no response headers within the route's timeout")
 	errIdle    = errors.New("the upstream sent nothing for longer than the idle timeout")
 	errStatus  = errors.New("the upstream answered with a status code below 200")
+	errLength  = errors.New("the upstream named more than one length of its response, or one that is no number")
 	errSwitch  = errors.New("the upstream answered 101 to a request that asked for no WebSocket, or not as one that speaks it")
 )
 

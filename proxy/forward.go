@@ -137,6 +137,9 @@ func (c *call) respond(res *http.Response) error {
 	if res.StatusCode < http.StatusOK && res.StatusCode != http.StatusSwitchingProtocols {
 		return errStatus // 1xx is not the response, and to write a code below 100 panics
 	}
+	if v := c.answer["Content-Length"]; len(v) > 1 || len(v) == 1 && !isDecimal(v[0]) {
+		return errLength
+	}
 	c.answered.Store(true)
 	c.watch.pause()
 	c.rec.Upstream = time.Since(c.sent)

@@ -93,8 +93,10 @@ func (w *response) wrote() {
 }
 
 // readBy moves the deadline for the request's body.
-func (w *response) readBy(idle time.Duration) {
-	http.NewResponseController(w.ResponseWriter).SetReadDeadline(deadline(idle))
+func (w *response) readBy(idle time.Duration) { w.readAt(deadline(idle)) }
+
+func (w *response) readAt(deadline time.Time) {
+	http.NewResponseController(w.ResponseWriter).SetReadDeadline(deadline)
 }
 
 // deadline is the time after idle; none where idle is 0.

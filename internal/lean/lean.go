@@ -7,7 +7,8 @@
 // for the time it takes; the tests run every script of a server against both and compare. What is different all the same:
 //
 //   - An idle connection that the server ends is closed within a second, or when it would be used next, and not at once.
-//   - What a server sends without being asked is never taken for an answer, and nothing is logged of it.
+//   - What a server sends without being asked is not taken for an answer, and nothing is logged of it. Under TLS that holds for
+//     whole records: of one that has begun to come, the rest is read as the answer to the next request, as http.Transport does.
 //   - A server that takes no more of a request is listened to for another moment, so that its refusal is seen more often.
 //   - A body that lasts until the end of the connection never ends well once we have begun to end it.
 //   - What is wrong with a request's body is the error as it was, without the connection's addresses in front.
