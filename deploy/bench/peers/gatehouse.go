@@ -127,7 +127,11 @@ func (s shape) gatehouse(ctx context.Context, r *rig, binary, dir string) (*serv
 		return nil, err
 	}
 	if s.revoked {
-		if err := holdsMillion(admin); err != nil {
+		err := holdsMillion(admin)
+		if err == nil && s.redis {
+			err = p.quiet(ctx)
+		}
+		if err != nil {
 			p.stop()
 			return nil, err
 		}

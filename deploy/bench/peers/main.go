@@ -54,7 +54,7 @@ func main() {
 func parseFlags(args []string) (o options, err error) {
 	f := flag.NewFlagSet("peers", flag.ContinueOnError)
 	f.IntVar(&o.rounds, "rounds", 3, "rounds of each scenario")
-	f.DurationVar(&o.length, "round", 4*time.Second, "length of a round, in whole seconds")
+	f.DurationVar(&o.length, "round", 2*time.Second, "length of a round, in whole seconds")
 	f.StringVar(&o.keep, "keep", "", "`directory` for all files, which stays; keys and tokens in it are used again. Default: one that goes")
 	f.StringVar(&o.out, "o", "", "`file` for the tables: what is between the markers in it is replaced, and a file without them is written anew")
 	f.StringVar(&o.profiles, "profile", "", "`directory` for a CPU profile of Gatehouse in the first round of each scenario, which makes that round dearer")
