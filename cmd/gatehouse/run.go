@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"os/signal"
+	"runtime"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -34,7 +35,7 @@ func newRun() *cobra.Command {
 
 // serve runs an app until ctx is done. started, which may be nil, is called once both listeners are open.
 func serve(ctx context.Context, o app.Options, started func(*app.App)) error {
-	raiseHeapFloor()
+	defer runtime.KeepAlive(heapFloor())
 	hup := make(chan os.Signal, 1)
 	signal.Notify(hup, syscall.SIGHUP) // before New, which may take its time: unhandled, it ends the process
 	defer signal.Stop(hup)
