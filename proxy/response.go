@@ -31,6 +31,9 @@ func (w *response) WriteHeader(status int) {
 	if status == http.StatusContinue || informational && w.http10 {
 		return
 	}
+	if informational && status != http.StatusSwitchingProtocols {
+		dropHopByHop(w.Header())
+	}
 	if w.status == 0 && !informational {
 		w.status = status
 	}

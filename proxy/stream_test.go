@@ -142,8 +142,10 @@ func TestSemantics(t *testing.T) {
 			switch r.URL.Path {
 			case "/hints":
 				w.Header().Set("Link", "</a.css>; rel=preload")
+				w.Header().Set("Connection", "X-Of-This-Hop")
+				w.Header().Set("X-Of-This-Hop", "1")
 				w.WriteHeader(http.StatusEarlyHints)
-				w.Header().Del("Link")
+				clear(w.Header())
 				io.WriteString(w, "hinted")
 			case "/trailers":
 				body, _ := io.ReadAll(r.Body)
@@ -157,7 +159,7 @@ func TestSemantics(t *testing.T) {
 		})
 		var hints []string
 		trace := &httptrace.ClientTrace{Got1xxResponse: func(code int, h textproto.MIMEHeader) error {
-			hints = append(hints, fmt.Sprint(code, " ", h.Get("Link")))
+			hints = append(hints, fmt.Sprint(code, " ", h.Get("Link"), h.Get("Connection"), h.Get("X-Of-This-Hop")))
 			return nil
 		}}
 		req, _ := http.NewRequest("GET", "https://gate.example/hints", nil)
