@@ -98,11 +98,21 @@ func (c *call) end() {
 	c.rec.BytesOut = c.w.bytes
 	c.rec.Duration = time.Since(c.rec.Start)
 	for _, s := range c.gw.o.Sinks {
-		s.Finish(&c.rec)
+		c.tell(s)
 	}
 	if v != nil {
 		panic(http.ErrAbortHandler)
 	}
+}
+
+// tell gives the record to a sink. One that panics costs neither the others their record nor the client its response.
+func (c *call) tell(s exchange.Sink) {
+	defer func() {
+		if v := recover(); v != nil {
+			c.gw.o.Log.Error("panic while recording a request", "request_id", c.rec.ID, "panic", fmt.Sprint(v), "stack", string(debug.Stack()))
+		}
+	}()
+	s.Finish(&c.rec)
 }
 
 // failed answers 500 and clears the panic, where nothing was written yet.

@@ -420,3 +420,21 @@ func TestUpstreamPath(t *testing.T) {
 		}
 	}
 }
+
+type brokenSink struct{}
+
+func (brokenSink) Finish(*exchange.Record) { panic("broken") }
+
+// Ensure that a sink that panics costs neither the other sinks their record nor the client its response.
+func TestBrokenSink(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, func(o *Options) { o.Sinks = append([]exchange.Sink{brokenSink{}}, o.Sinks...) }, public("/{path...}"))
+	res, err := http.Get("http://" + w.addr + "/a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	res.Body.Close()
+	if rec := w.sink.nth(1); res.StatusCode != 200 || rec.Status != 200 {
+		t.Errorf("answered %d, recorded %d", res.StatusCode, rec.Status)
+	}
+}
