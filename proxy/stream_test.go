@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptrace"
 	"net/textproto"
@@ -372,5 +373,44 @@ func TestSlowReaders(t *testing.T) {
 	})
 	if each := rose / int64(readers); each > 200<<10 {
 		t.Errorf("%d slow readers took %d KiB each", readers, each>>10)
+	}
+}
+
+// Ensure that an event stream comes through event by event also where its length is known.
+func TestEventStreamOfKnownLength(t *testing.T) {
+	t.Parallel()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	seen := make(chan struct{})
+	go func() {
+		conn, err := ln.Accept()
+		if err != nil {
+			return
+		}
+		defer conn.Close()
+		if _, err := http.ReadRequest(bufio.NewReader(conn)); err == nil {
+			io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Type: Text/Event-Stream; charset=utf-8\r\nContent-Length: 18\r\n\r\ndata: a\n\n")
+			<-seen
+			io.WriteString(conn, "data: b\n\n")
+		}
+	}()
+	rt := public("/{rest...}")
+	rt.API = &API{Name: "events", Upstream: mustURL(t, "http://"+ln.Addr().String())}
+	w := newWorld(t, nil, rt)
+	res, err := http.Get("http://" + w.addr + "/events")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	first := make([]byte, len("data: a\n\n"))
+	if _, err := io.ReadFull(res.Body, first); err != nil || res.ContentLength != 18 {
+		t.Fatalf("%q, %v, length %d", first, err, res.ContentLength)
+	}
+	close(seen)
+	if rest, err := io.ReadAll(res.Body); string(rest) != "data: b\n\n" || err != nil {
+		t.Errorf("%q, %v", rest, err)
 	}
 }
