@@ -207,10 +207,9 @@ func (m *Metrics) Finish(r *exchange.Record) {
 }
 
 func (m *Metrics) finishDecision(r *exchange.Record, api string, l *apiLine) {
-	switch {
-	case r.Reason == "" && r.Verdict == exchange.Allow:
+	if r.Reason == "" && r.Verdict == exchange.Allow {
 		l.allowed.Inc()
-	default:
+	} else {
 		m.decisions.WithLabelValues(api, r.Verdict.String(), reasonLabel(r)).Inc()
 	}
 	if r.Reason == "internal_error" {
