@@ -101,7 +101,7 @@ func FuzzDifferential(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
 		if len(text) > 10000 || switches(string(text)) {
-			t.Skip()
+			return // what a switch of protocols leaves is not compared
 		}
 		h := fnv.New64()
 		h.Write(text)
