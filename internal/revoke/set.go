@@ -6,16 +6,18 @@ import (
 )
 
 // Set is the revocations that a node knows, in memory. Reads take no lock and do not allocate, and an empty set costs
-// one load. Token ids are kept exactly, in one table for each hour of expiry, which is dropped as a whole. The zero value
-// is empty and ready for use; all methods may be called concurrently.
+// one load. Token ids are kept exactly, in one table for each hour of expiry, which is dropped as a whole; a filter
+// in front of them knows at once of most tokens that no table has them. The zero value is empty and ready for use; all
+// methods may be called concurrently.
 type Set struct {
 	current atomic.Pointer[view] // nil: nothing is revoked
 	mu      sync.Mutex           // held by writers
 }
 
-// view is one state of the set. Its slice and its map never change; the tables in it gain entries.
+// view is one state of the set. Its slice and its map never change; the tables and the filter in it gain entries.
 type view struct {
 	buckets []*bucket // by hour, ascending
+	filter  *filter   // of what is in buckets; nil where there are none
 	rules   map[ruleKey]rule
 }
 
@@ -50,6 +52,9 @@ func (s *Set) Revoked(t *Target) bool {
 		return false
 	}
 	id := TokenID(t.Issuer, t.TokenID)
+	if !v.filter.mayHold(&id) {
+		return false
+	}
 	for _, b := range v.buckets {
 		if b.expiry(&id) != 0 {
 			return true

@@ -319,9 +319,7 @@ func million(hours int64) *Set {
 	s := new(Set)
 	batch := make([]Entry, 0, 1000)
 	for n := range uint64(1_000_000) {
-		e := Entry{Kind: Token, Expires: bucketSeconds*(1+int64(n)%hours) + int64(n%3000) + 1}
-		binary.LittleEndian.PutUint64(e.ID[:], n*0x9E3779B97F4A7C15)
-		binary.LittleEndian.PutUint64(e.ID[8:], n+1)
+		e := Entry{Kind: Token, ID: id(n), Expires: bucketSeconds*(1+int64(n)%hours) + int64(n%3000) + 1}
 		if batch = append(batch, e); len(batch) == cap(batch) {
 			s.Add(batch...)
 			batch = batch[:0]
@@ -347,6 +345,24 @@ func TestMillionEntriesStaySmall(t *testing.T) {
 	}
 	if grown >= 100<<20 {
 		t.Errorf("a million entries take %d MiB, wanted less than 100", grown>>20)
+	}
+}
+
+// BenchmarkRevokedMany looks for as many tokens in turn as find no room in the processor's first caches, none of which is revoked.
+func BenchmarkRevokedMany(b *testing.B) {
+	targets := make([]Target, 4096)
+	for i := range targets {
+		targets[i] = Target{Issuer: "local", TokenID: fmt.Sprint("token", i), Client: "billing", Key: "kid", IssuedAt: 1 << 40}
+	}
+	for _, hours := range []int64{1, 24} {
+		set := million(hours)
+		b.Run(fmt.Sprint("million in hours: ", hours), func(b *testing.B) {
+			for i := 0; b.Loop(); i++ {
+				if set.Revoked(&targets[i%len(targets)]) {
+					b.Fatal("revoked")
+				}
+			}
+		})
 	}
 }
 

@@ -30,7 +30,7 @@ func (s *Set) Add(entries ...Entry) {
 	defer s.mu.Unlock()
 	next := new(view)
 	if old := s.current.Load(); old != nil {
-		next.buckets, next.rules = slices.Clone(old.buckets), old.rules
+		next.buckets, next.filter, next.rules = slices.Clone(old.buckets), old.filter, old.rules
 	}
 	owned := false // next.rules may be written
 	for i := range entries {
@@ -63,6 +63,10 @@ func (v *view) addToken(e *Entry) {
 	if v.buckets[i].full() {
 		v.buckets[i] = v.buckets[i].grown()
 	}
+	if v.filter == nil || v.filter.full() {
+		v.filter = filterOf(v.buckets)
+	}
+	v.filter.add(&e.ID)
 	v.buckets[i].put(&e.ID, uint32(e.Expires))
 }
 
@@ -79,6 +83,11 @@ func (s *Set) Drop(now int64) {
 		if (b.hour+1)*bucketSeconds > now {
 			next.buckets = append(next.buckets, b)
 		}
+	}
+	if len(next.buckets) == len(old.buckets) {
+		next.filter = old.filter
+	} else if len(next.buckets) > 0 {
+		next.filter = filterOf(next.buckets)
 	}
 	next.rules = maps.Clone(old.rules)
 	maps.DeleteFunc(next.rules, func(_ ruleKey, r rule) bool { return r.expires <= now })
