@@ -6,13 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/netip"
 	"net/url"
 	"strings"
-	"syscall"
 	"time"
+
+	"gatehouse/internal/outbound"
 )
 
 const (
@@ -20,86 +20,18 @@ const (
 	maxBody      = 1 << 20         // bytes
 )
 
-// fetcher gets documents from where the configuration says. Names may lead anywhere, so that where a connection goes is
-// judged by its address, at the time at which it is made. Private addresses are fine; no proxy is used.
+// fetcher gets documents from where the configuration says.
 type fetcher struct {
 	secure, local, plain *http.Client // for https, for http on loopback, and for http to wherever
 }
 
 func newFetcher(own func() []netip.AddrPort, config *tls.Config) *fetcher {
-	if own == nil {
-		own = func() []netip.AddrPort { return nil }
+	client := func(loopback bool) *http.Client {
+		t := outbound.Transport(outbound.Options{Own: own, Loopback: loopback, Timeout: fetchTimeout, TLS: config})
+		t.DisableKeepAlives = true
+		return &http.Client{Transport: t, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	}
-	client := func(allowed func(netip.AddrPort) error) *http.Client {
-		d := &net.Dialer{Timeout: fetchTimeout, Control: func(_, address string, _ syscall.RawConn) error {
-			to, err := netip.ParseAddrPort(address)
-			if err != nil {
-				return fmt.Errorf("the address %q: %w", address, err)
-			}
-			return allowed(netip.AddrPortFrom(to.Addr().Unmap().WithZone(""), to.Port()))
-		}}
-		return &http.Client{
-			Transport: &http.Transport{
-				DialContext: d.DialContext, TLSClientConfig: config, ForceAttemptHTTP2: true, TLSHandshakeTimeout: fetchTimeout,
-				MaxResponseHeaderBytes: 64 << 10, DisableKeepAlives: true, DisableCompression: true,
-			},
-			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		}
-	}
-	anywhere := func(to netip.AddrPort) error { return checkTarget(to, own()) }
-	return &fetcher{
-		secure: client(anywhere),
-		plain:  client(anywhere),
-		local: client(func(to netip.AddrPort) error {
-			if !to.Addr().IsLoopback() {
-				return fmt.Errorf("%s is not loopback: want https", to.Addr())
-			}
-			return checkTarget(to, own())
-		}),
-	}
-}
-
-// metadataServers are where clouds hand out credentials, beside the link-local addresses.
-var metadataServers = []netip.Addr{netip.MustParseAddr("fd00:ec2::254"), netip.MustParseAddr("fd20:ce::254")}
-
-// nat64 is the prefix behind which an IPv6 address stands for an IPv4 one (RFC 6052).
-var nat64 = netip.MustParsePrefix("64:ff9b::/96")
-
-// checkTarget refuses the addresses that keys never come from.
-func checkTarget(to netip.AddrPort, own []netip.AddrPort) error {
-	a := to.Addr()
-	if nat64.Contains(a) {
-		b := a.As16()
-		a = netip.AddrFrom4([4]byte(b[12:]))
-	}
-	if a.IsLinkLocalUnicast() || a.IsMulticast() || a.IsUnspecified() {
-		return fmt.Errorf("%s is link-local, multicast or unspecified: keys are not fetched from there", a)
-	}
-	for _, m := range metadataServers {
-		if a == m {
-			return fmt.Errorf("%s is a cloud's metadata server: keys are not fetched from there", a)
-		}
-	}
-	for _, l := range own {
-		at := l.Addr().Unmap()
-		if l.Port() == to.Port() && (at == a || at.IsUnspecified() && onThisMachine(a)) {
-			return fmt.Errorf("%s is this gateway's own listener: keys are not fetched from there", to)
-		}
-	}
-	return nil
-}
-
-func onThisMachine(a netip.Addr) bool {
-	if a.IsLoopback() {
-		return true
-	}
-	list, _ := net.InterfaceAddrs() // none where they can't be known
-	for _, i := range list {
-		if p, err := netip.ParsePrefix(i.String()); err == nil && p.Addr().Unmap() == a {
-			return true
-		}
-	}
-	return false
+	return &fetcher{secure: client(false), plain: client(false), local: client(true)}
 }
 
 // load returns the bytes of a key set.
