@@ -42,6 +42,12 @@ func (s *Server) preview(client *Client, api *API, scopes token.Scopes, key *tok
 	if api.Dialect == token.Auth0 {
 		p.Subject += "@clients"
 	}
+	for i := range api.Claims {
+		if p.Claims == nil {
+			p.Claims = map[string]string{}
+		}
+		p.Claims[api.Claims[i].Name] = api.Claims[i].text(client.ID)
+	}
 	p.IssuedAt, p.Expires = s.times(client, api, key)
 	return p
 }

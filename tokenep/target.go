@@ -17,7 +17,8 @@ type API struct {
 	Algorithm token.Algorithm
 	TTL       time.Duration // how long its tokens live, in whole seconds
 	Dialect   token.Dialect
-	Narrow    bool // scopes that were asked and are not granted are left out instead of refused
+	Narrow    bool    // scopes that were asked and are not granted are left out instead of refused
+	Claims    []Claim // of its tokens, besides the gateway's own
 
 	// How old what is known of revocations may be for introspection, and whether it goes on where it is older.
 	MaxStaleness time.Duration

@@ -115,7 +115,7 @@ func (s *Server) issue(client *Client, api *API, scopes token.Scopes, key *token
 	id := token.NewID()
 	signed, err := key.Issue(token.Issue{
 		Issuer: s.o.Issuer, Client: client.ID, Audience: api.Audience, ID: id, Scopes: scopes,
-		IssuedAt: iat, Expires: expires, Dialect: api.Dialect,
+		IssuedAt: iat, Expires: expires, Dialect: api.Dialect, Claims: api.claims(client),
 	})
 	if err != nil {
 		return nil, &refusal{status: http.StatusInternalServerError, word: serverError,

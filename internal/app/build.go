@@ -159,9 +159,13 @@ func apis(cfg *config.Config) []tokenep.API {
 		for scope := range api.Scopes {
 			scopes = append(scopes, scope)
 		}
+		var claims []tokenep.Claim
+		for _, c := range api.Claims {
+			claims = append(claims, tokenep.Claim(c))
+		}
 		list = append(list, tokenep.API{Name: api.Name, Audience: api.Audience, Scopes: token.NewScopes(scopes...), TTL: api.TTL,
 			Algorithm: token.Algorithm(api.Algorithm), Dialect: token.Dialect(api.Dialect), Narrow: api.NarrowScopes,
-			MaxStaleness: api.Revocation.MaxStaleness, AllowStale: api.Revocation.AllowStale})
+			MaxStaleness: api.Revocation.MaxStaleness, AllowStale: api.Revocation.AllowStale, Claims: claims})
 	}
 	return list
 }
@@ -242,8 +246,8 @@ func where(p config.Pos) string {
 	return p.File + ":" + strconv.Itoa(p.Line)
 }
 
-// revision stands for all that is said of a route and its API, which is encoded, other routes and the places in the file
-// excepted.
+// revision stands for all that is said of a route and its API, which is encoded, other routes, what tokens will hold and the
+// places in the file excepted.
 func revision(api []byte, r config.Route) string {
 	r.Pos = config.Pos{}
 	h := sha256.New()
@@ -254,6 +258,7 @@ func revision(api []byte, r config.Route) string {
 
 func withoutRoutes(api config.API) config.API {
 	api.Pos, api.Routes = config.Pos{}, nil
+	api.Claims = nil // of tokens that are yet to be issued
 	return api
 }
 

@@ -39,6 +39,7 @@ type rawAPI struct {
 	hosts            val[[]val[string]]
 	stripPrefix      val[string]
 	openapi          val[string]
+	claims           val[[]entry[[]claimPart]]
 	routes           val[[]val[*rawRoute]]
 }
 
@@ -97,7 +98,8 @@ var (
 			says("The OpenAPI document that describes this API. check fails where its operations and the routes have come apart; run warns and serves by the routes.").such("orders.openapi.yaml"),
 		is("routes", some(routeForm), func(a *rawAPI) *val[[]val[*rawRoute]] { return &a.routes }).must().
 			says("Which requests pass, and what they need. A path that no route has is 404, another method on a path is 405."),
-		later[rawAPI]("claims"),
+		is("claims", claimsForm, func(a *rawAPI) *val[[]entry[[]claimPart]] { return &a.claims }).
+			says("Further claims of this API's tokens, by absolute URI. A value may hold {client.id}, {api.name} and {api.audience}; {{ is a brace.").such(`{"https://example.com/team": "{client.id}"}`),
 		later[rawAPI]("hook"),
 	).oneOf("upstream", "upstreams")
 	aMode = word([]string{"enforce", "observe"})

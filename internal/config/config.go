@@ -198,7 +198,15 @@ type API struct {
 	KeepAuthorization bool // the API's forward.authorization; with Observe the default is true
 	KeepHost          bool
 	CORS              *CORS   // nil: none
+	Claims            []Claim // of its tokens, in the order of the file
 	Routes            []Route // in the order of the file
+}
+
+// Claim is one that tokens have besides the gateway's own.
+type Claim struct {
+	Name string
+	// Value is the text, cut where the client's id stands: one part or more.
+	Value []string
 }
 
 // Upstream is one of the servers behind an API.

@@ -79,6 +79,7 @@ func TestFull(t *testing.T) {
 				Breaker: &Breaker{Failures: 3, OpenFor: 2 * time.Second}, Retry: &Retry{Attempts: 3, On: []string{"connect", "502"}},
 				Scopes: map[string]string{"orders:read": "Read", "orders:write": ""}, Algorithm: "PS256", TTL: time.Minute,
 				Dialect: "auth0", NarrowScopes: true, Issuers: []string{"local"}, Observe: true,
+				Claims:     []Claim{{"https://example.com/team", []string{"", " of orders, {not} https://api.example/orders", ""}}, {"urn:example:plain", []string{"text"}}},
 				Revocation: Revocation{MaxStaleness: 30 * time.Second, AllowStale: false},
 				Hosts:      []string{"api.example", "192.0.2.7", "[2001:db8::7]"}, StripPrefix: "/o",
 				RateLimits: []RateLimit{
@@ -88,7 +89,7 @@ func TestFull(t *testing.T) {
 				Timeout: 3 * time.Second, MaxBody: 2 << 20, KeepAuthorization: false, KeepHost: true,
 				Routes: []Route{
 					{
-						Pos: pos("config.yaml", 74, 16), Match: "GET /o/{id}", Method: "GET", Pattern: "/o/{id}", Auth: "scopes",
+						Pos: pos("config.yaml", 77, 16), Match: "GET /o/{id}", Method: "GET", Pattern: "/o/{id}", Auth: "scopes",
 						All: []string{"orders:read"}, Any: [][]string{{"orders:write"}, {"orders:read", "orders:write"}},
 						Timeout: 4 * time.Second, MaxBody: 1024, Cost: 2, Streaming: true, WebSocket: true, CloseOnExpiry: true, AllowPath: []string{"slash", "double_slash"},
 						RateLimits: []RateLimit{
@@ -97,7 +98,7 @@ func TestFull(t *testing.T) {
 						},
 					},
 					{
-						Pos: pos("config.yaml", 87, 16), Match: "/o", Pattern: "/o", Auth: "public", Observe: true, Cost: 0,
+						Pos: pos("config.yaml", 90, 16), Match: "/o", Pattern: "/o", Auth: "public", Observe: true, Cost: 0,
 						Timeout: 3 * time.Second, MaxBody: 2 << 20, KeepAuthorization: true,
 						RateLimits: []RateLimit{{Name: "orders /o", Requests: 1, Per: time.Second, Burst: 1, By: "ip", OnError: "local"}},
 					},

@@ -116,6 +116,53 @@ func TestIssueValuesStayValues(t *testing.T) {
 	}
 }
 
+// Ensure further claims have the values they are given, in every dialect, and that none can be one of the gateway's or break the token.
+func TestIssueClaims(t *testing.T) {
+	t.Parallel()
+	k := keyOf(t, token.EdDSA)
+	i := issue
+	want := map[string]any{"https://example.com/team": `x","aud":"y <&>`, "urn:n": 1.5, "urn:o": map[string]any{"a": []any{true, nil}}}
+	for name, value := range want {
+		text, err := json.Marshal(value)
+		if err != nil {
+			t.Fatal(err)
+		}
+		i.Claims = append(i.Claims, token.Claim{Name: name, Value: text})
+	}
+	for _, i.Dialect = range []token.Dialect{token.RFC9068, token.Auth0} {
+		raw, err := k.Issue(i)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, body, _ := parts(raw)
+		got := decodeObject(t, body)
+		for name, value := range want {
+			if !reflect.DeepEqual(got[name], value) {
+				t.Errorf("%s: %s is %v, want %v", i.Dialect, name, got[name], value)
+			}
+		}
+		if got["aud"] != issue.Audience || len(got) < len(want)+7 {
+			t.Errorf("%s: %v", i.Dialect, got)
+		}
+	}
+	for name, claims := range map[string][]token.Claim{
+		"a claim of ours":   {{Name: "aud", Value: json.RawMessage(`"x"`)}},
+		"no JSON":           {{Name: "urn:a", Value: json.RawMessage(`x`)}},
+		"two values":        {{Name: "urn:a", Value: json.RawMessage(`1,"aud":2`)}},
+		"nothing":           {{Name: "urn:a"}, {Name: "urn:b", Value: json.RawMessage{}}},
+		"one twice":         {{Name: "urn:a", Value: json.RawMessage(`1`)}, {Name: "urn:a", Value: json.RawMessage(`2`)}},
+		"one twice, inside": {{Name: "urn:a", Value: json.RawMessage(`{"a":1,"a":2}`)}},
+		"too deep":          {{Name: "urn:a", Value: json.RawMessage(strings.Repeat("[", 500) + strings.Repeat("]", 500))}},
+		"too long":          {{Name: "urn:a", Value: json.RawMessage(`"` + strings.Repeat("x", 8000) + `"`)}},
+	} {
+		i := issue
+		i.Claims = claims
+		if raw, err := k.Issue(i); err == nil || raw != "" {
+			t.Errorf("%s: issued %s", name, raw)
+		}
+	}
+}
+
 func TestIssueRefuses(t *testing.T) {
 	t.Parallel()
 	k := keyOf(t, token.ES256)
