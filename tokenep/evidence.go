@@ -14,12 +14,13 @@ type evidence struct {
 	status                       int
 	word, detail                 string
 	at                           trace.Check
+	hooked                       bool // the API has a hook, which was asked
 	asked                        trace.Asked
 }
 
 func (f *refusal) evidence(rec *exchange.Record) *evidence {
 	e := &evidence{endpoint: rec.Endpoint, method: trace.Clip(rec.Method), host: trace.Clip(rec.Host), path: trace.Clip(rec.Path),
-		client: rec.Client, issuer: rec.Issuer, status: f.status, word: f.word, detail: rec.Detail, at: rec.Own.Step,
+		client: rec.Client, issuer: rec.Issuer, status: f.status, word: f.word, detail: rec.Detail, at: rec.Own.Step, hooked: rec.Own.Hook != nil,
 		asked: trace.Asked{Audience: trace.Clip(rec.Own.Audience), Scope: trace.Clip(rec.Own.Asked), Method: rec.Own.Method, Failure: f.failure}}
 	if rec.Client == "" {
 		e.asked.Claimed = trace.Clip(rec.Own.Claimed)
@@ -46,6 +47,9 @@ func (e *evidence) Trace() *trace.Trace {
 
 func (e *evidence) steps() []trace.Step {
 	order := tokenSteps
+	if e.hooked {
+		order = slices.Insert(slices.Clone(order), slices.Index(order, trace.Quota), trace.Hook)
+	}
 	switch e.endpoint {
 	case "revoke", "introspect":
 		order = callerSteps

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"gatehouse/internal/hook"
 	"gatehouse/internal/token"
 )
 
@@ -17,8 +18,9 @@ type API struct {
 	Algorithm token.Algorithm
 	TTL       time.Duration // how long its tokens live, in whole seconds
 	Dialect   token.Dialect
-	Narrow    bool    // scopes that were asked and are not granted are left out instead of refused
-	Claims    []Claim // of its tokens, besides the gateway's own
+	Narrow    bool       // scopes that were asked and are not granted are left out instead of refused
+	Claims    []Claim    // of its tokens, besides the gateway's own
+	Hook      *hook.Hook // asked before each of its tokens is issued; nil: nobody is
 
 	// How old what is known of revocations may be for introspection, and whether it goes on where it is older.
 	MaxStaleness time.Duration

@@ -64,11 +64,15 @@ func (s *Server) grant(w http.ResponseWriter, r *http.Request, rec *exchange.Rec
 	if key == nil {
 		return nil, unavailable("there is no key that signs with " + string(api.Algorithm))
 	}
+	scopes, claims, ref := s.askHook(r, client, api, scopes, rec)
+	if ref != nil {
+		return nil, ref
+	}
 	*step = trace.Quota
 	if ref := s.charge(r, client, w.Header(), rec); ref != nil {
 		return nil, ref
 	}
-	return s.issue(client, api, scopes, key)
+	return s.issue(client, api, scopes, claims, key)
 }
 
 // choose is what a client that proved itself may have: the API and the scopes of the token.
@@ -110,12 +114,12 @@ func checkGrant(client *Client, f form) *refusal {
 }
 
 // issue signs the token.
-func (s *Server) issue(client *Client, api *API, scopes token.Scopes, key *token.PrivateKey) (*issued, *refusal) {
+func (s *Server) issue(client *Client, api *API, scopes token.Scopes, claims []token.Claim, key *token.PrivateKey) (*issued, *refusal) {
 	iat, expires := s.times(client, api, key)
 	id := token.NewID()
 	signed, err := key.Issue(token.Issue{
 		Issuer: s.o.Issuer, Client: client.ID, Audience: api.Audience, ID: id, Scopes: scopes,
-		IssuedAt: iat, Expires: expires, Dialect: api.Dialect, Claims: api.claims(client),
+		IssuedAt: iat, Expires: expires, Dialect: api.Dialect, Claims: claims,
 	})
 	if err != nil {
 		return nil, &refusal{status: http.StatusInternalServerError, word: serverError,

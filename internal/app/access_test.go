@@ -65,7 +65,8 @@ func newDeletionWorld(t *testing.T, fixture string) *deletionWorld {
 	w := &deletionWorld{dir: t.TempDir(), files: map[string]string{}, secret: secret.New(), keys: map[string]*token.PrivateKey{}, others: newOthers(t)}
 	sum := secret.Sum(w.secret)
 	up := newUpstream(t)
-	w.env = map[string]string{"UPSTREAM": up.URL, "UPSTREAM2": newUpstream(t).URL, "UPSTREAM_TLS": w.tlsUpstream(t, up.Config.Handler), "SECRET": fmt.Sprintf("%x", sum), "AUTHORITY": w.others.url}
+	w.env = map[string]string{"UPSTREAM": up.URL, "UPSTREAM2": newUpstream(t).URL, "UPSTREAM_TLS": w.tlsUpstream(t, up.Config.Handler), "SECRET": fmt.Sprintf("%x", sum), "AUTHORITY": w.others.url,
+		"HOOK": hookWithout(t, "orders:admin")}
 	from := filepath.Join("testdata/deletion", fixture)
 	err := filepath.WalkDir(from, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() {
@@ -83,6 +84,7 @@ func newDeletionWorld(t *testing.T, fixture string) *deletionWorld {
 		writeFile(t, path, content)
 	}
 	writeFile(t, filepath.Join(w.dir, "watched.openapi.yaml"), "openapi: 3.1.0\n") // which gives and takes nothing
+	writeFile(t, filepath.Join(w.dir, "hook.key"), strings.Repeat("k", 32))
 	w.writeKeys(t)
 	out := logs.Open(&syncBuffer{}, "error", "json")
 	t.Cleanup(func() { out.Close() })

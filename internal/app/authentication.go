@@ -9,6 +9,7 @@ import (
 
 	"gatehouse/internal/config"
 	"gatehouse/internal/hashpool"
+	"gatehouse/internal/hook"
 	"gatehouse/internal/jwks"
 	"gatehouse/internal/lockout"
 	"gatehouse/internal/redisx"
@@ -24,6 +25,7 @@ type authentication struct {
 	replays  *replay.Store
 	keySets  *jwks.Cache // of clients
 	issuers  *jwks.Cache // of issuers
+	hooks    *hook.Clients
 	own      atomic.Pointer[[]netip.AddrPort]
 	offline  bool // fetch no keys
 }
@@ -40,10 +42,11 @@ func (a *App) openAuthentication(redis *redisx.Client, now func() time.Time) (*a
 	}
 	auth.keySets = jwks.NewCache(jwks.Options{Own: auth.ownAddrs, Log: a.log})
 	auth.issuers = jwks.NewCache(jwks.Options{Own: auth.ownAddrs, Log: a.log})
+	auth.hooks = hook.NewClients(auth.ownAddrs, nil)
 	return auth, nil
 }
 
-// serveAt says where our own listeners are, which no keys are fetched from.
+// serveAt says where our own listeners are, which no keys are fetched from and no hook is at.
 func (a *authentication) serveAt(addrs ...net.Addr) {
 	var own []netip.AddrPort
 	for _, addr := range addrs {

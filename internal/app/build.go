@@ -12,6 +12,7 @@ import (
 	"gatehouse/authz"
 	"gatehouse/internal/config"
 	"gatehouse/internal/exchange"
+	"gatehouse/internal/hook"
 	"gatehouse/internal/keyring"
 	"gatehouse/internal/lastuse"
 	"gatehouse/internal/ratelimit"
@@ -111,7 +112,7 @@ func (a *App) build(ctx context.Context, cfg *config.Config, prev *snapshot) (_ 
 		return nil, err
 	}
 	endpoint, err := tokenep.New(tokenep.Options{
-		Issuer: cfg.Server.Issuer, PublicURL: cfg.Server.PublicURL, APIs: apis(cfg), Clients: registry,
+		Issuer: cfg.Server.Issuer, PublicURL: cfg.Server.PublicURL, APIs: apis(cfg, a.auth.hooks), Clients: registry,
 		Signer: a.signer(ring), JWKS: ring.JWKS, JWKSMaxAge: ring.MaxAge, Verifier: verifier, Revocations: revocations{a.revocations},
 		Quotas: a.limiter, Now: a.revocations.Now,
 		Lockout: a.auth.lockout(cfg), SlowHashes: a.auth.pool, Replays: a.auth.replays,
@@ -152,20 +153,23 @@ func (a *App) signer(ring *keyring.Ring) func(token.Algorithm) *token.PrivateKey
 	}
 }
 
-func apis(cfg *config.Config) []tokenep.API {
+func apis(cfg *config.Config, hooks *hook.Clients) []tokenep.API {
 	var list []tokenep.API
 	for _, api := range cfg.APIs {
 		var scopes []string
 		for scope := range api.Scopes {
 			scopes = append(scopes, scope)
 		}
-		var claims []tokenep.Claim
-		for _, c := range api.Claims {
-			claims = append(claims, tokenep.Claim(c))
-		}
-		list = append(list, tokenep.API{Name: api.Name, Audience: api.Audience, Scopes: token.NewScopes(scopes...), TTL: api.TTL,
+		out := tokenep.API{Name: api.Name, Audience: api.Audience, Scopes: token.NewScopes(scopes...), TTL: api.TTL,
 			Algorithm: token.Algorithm(api.Algorithm), Dialect: token.Dialect(api.Dialect), Narrow: api.NarrowScopes,
-			MaxStaleness: api.Revocation.MaxStaleness, AllowStale: api.Revocation.AllowStale, Claims: claims})
+			MaxStaleness: api.Revocation.MaxStaleness, AllowStale: api.Revocation.AllowStale}
+		for _, c := range api.Claims {
+			out.Claims = append(out.Claims, tokenep.Claim(c))
+		}
+		if c := api.Hook; c != nil {
+			out.Hook = hook.New(hook.Options{URL: c.URL, Secret: c.Secret, Timeout: c.Timeout, Clients: hooks})
+		}
+		list = append(list, out)
 	}
 	return list
 }
@@ -258,7 +262,7 @@ func revision(api []byte, r config.Route) string {
 
 func withoutRoutes(api config.API) config.API {
 	api.Pos, api.Routes = config.Pos{}, nil
-	api.Claims = nil // of tokens that are yet to be issued
+	api.Claims, api.Hook = nil, nil // of tokens that are yet to be issued
 	return api
 }
 

@@ -16,6 +16,9 @@ func (a *App) Close() error {
 	if snap := a.current.Load(); snap != nil {
 		snap.retire()
 	}
+	if a.auth != nil {
+		a.auth.hooks.Close()
+	}
 	errs = append(errs, a.audit.Close())
 	if a.ring != nil {
 		a.ring.Close()

@@ -22,6 +22,7 @@ var onlyRestrict = map[string]string{
 	"admin":                          "without the section the listener is on the loopback, which needs no token, and no longer where others reach it",
 	"admin.token_file":               "may be left out on the loopback alone; elsewhere its absence is an error",
 	"apis.*.dialect":                 "says which form the API's tokens have; those of the other form are good without it, and nobody has one",
+	"apis.*.hook":                    "is there to leave scopes out of tokens, or to deny them; who has none issues what is granted",
 	"apis.*.cors":                    "stands in place of the defaults' cors, which holds without it; it grants pages reading, and nobody a token",
 	"apis.*.routes[]":                "a route that is more specific than another takes its requests; without it they are the other's",
 	"apis.*.routes[].scopes[]":       "each member is one more demand; without any, the route does not load",

@@ -138,6 +138,9 @@ func (s *snapshot) whatIf(ctx context.Context, q adminapi.ExplainRequest, ask pr
 		if len(c.Quotas) > 0 {
 			t.Notes = append(t.Notes, "the client has a quota of tokens, and what is left of it was not looked at")
 		}
+		if api := s.byAudience(audience); api != nil && api.Hook != nil {
+			t.Notes = append(t.Notes, "the hook of "+api.Name+" was not asked: it may leave scopes out, or deny the token")
+		}
 	}
 	return t, nil
 }

@@ -99,6 +99,10 @@ func grantCommand(c *config.Client, api *config.API, scopes []string) string {
 
 // hintOwn is about a refusal of the token endpoint, or of those beside it.
 func (s *snapshot) hintOwn(t *trace.Trace) {
+	if step := t.Step(trace.Hook); step != nil && step.Outcome == trace.Failed {
+		s.hintHook(t)
+		return
+	}
 	c := s.client(t.Client)
 	switch t.Reason {
 	case "invalid_client", "too_many_requests", "temporarily_unavailable":
@@ -150,6 +154,22 @@ func (s *snapshot) hintAuthentication(t *trace.Trace) {
 		}
 		t.Fix = append(t.Fix, fix)
 	}
+}
+
+// hintHook is about a hook that denied, or did not answer.
+func (s *snapshot) hintHook(t *trace.Trace) {
+	api := s.byAudience(t.Asked.Audience)
+	if api == nil || api.Hook == nil { // since then, a reload has taken it away
+		return
+	}
+	at := *api.Hook.URL
+	at.RawQuery = ""
+	t.Why = append(t.Why, trace.Line{Text: "the hook of " + api.Name + " has the last word on its tokens: " + at.String(), Where: where(api.Pos)})
+	if t.Reason == "temporarily_unavailable" {
+		t.Fix = append(t.Fix, "gatehouse check --deep tells whether it can be reached; it must answer 200 within "+api.Hook.Timeout.String())
+		return
+	}
+	t.Fix = append(t.Fix, "ask who runs that hook, which was told the request id")
 }
 
 // hintAsked is about scopes that a client asked for and is not granted.

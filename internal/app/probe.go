@@ -41,6 +41,7 @@ func Probe(ctx context.Context, cfg *config.Config) []Probed {
 	p.issuers()
 	for i := range cfg.APIs {
 		p.upstreams(&cfg.APIs[i])
+		p.hook(&cfg.APIs[i])
 	}
 	p.clients()
 	p.all.Wait()
@@ -146,12 +147,25 @@ func (p *prober) upstreams(api *config.API) {
 		if _, several := p.cfg.Place(path...); !several {
 			path = []string{"apis", api.Name, "upstream"}
 		}
-		p.look(path, u.URL.String(), func(ctx context.Context) error { return connect(ctx, api, u.URL) })
+		p.look(path, u.URL.String(), func(ctx context.Context) error { return connect(ctx, u.URL, api.UpstreamTLS, "see upstream_tls") })
 	}
 }
 
-// connect resolves the name, connects, and, for https, verifies the certificate as the gateway would.
-func connect(ctx context.Context, api *config.API, u *url.URL) error {
+// hook connects and asks nothing: a question is about a client and a token.
+func (p *prober) hook(api *config.API) {
+	if api.Hook == nil {
+		return
+	}
+	at := *api.Hook.URL
+	at.RawQuery = ""
+	p.look([]string{"apis", api.Name, "hook", "url"}, at.String(), func(ctx context.Context) error {
+		return connect(ctx, &at, nil, "its certificate must be signed by one of the system's authorities")
+	})
+}
+
+// connect resolves the name, connects, and, for https, verifies the certificate as the gateway would. The last argument says
+// what to do where that fails.
+func connect(ctx context.Context, u *url.URL, files *config.UpstreamTLS, fix string) error {
 	port := u.Port()
 	if port == "" {
 		port = map[string]string{"http": "80", "https": "443"}[u.Scheme]
@@ -166,7 +180,7 @@ func connect(ctx context.Context, api *config.API, u *url.URL) error {
 		return nil
 	}
 	c := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: u.Hostname()}
-	own, err := upstreamTLS(api.UpstreamTLS)
+	own, err := upstreamTLS(files)
 	if err != nil {
 		return err
 	}
@@ -180,7 +194,7 @@ func connect(ctx context.Context, api *config.API, u *url.URL) error {
 		}
 	}
 	if err := tls.Client(conn, c).HandshakeContext(ctx); err != nil {
-		return fmt.Errorf("TLS: %s — see upstream_tls", strings.TrimPrefix(plainDial(err).Error(), "tls: "))
+		return fmt.Errorf("TLS: %s — %s", strings.TrimPrefix(plainDial(err).Error(), "tls: "), fix)
 	}
 	return nil
 }

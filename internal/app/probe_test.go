@@ -77,13 +77,15 @@ apis:
   good: {audience: a, upstream: "%s", routes: [{match: /a, auth: token}]}
   many: {audience: b, upstreams: [{url: "%s"}, {url: "http://%s"}], routes: [{match: /b, auth: token}]}
   tls: {audience: c, upstream: "%s", routes: [{match: /c, auth: token}]}
+  hooked: {audience: h, upstream: "%s", routes: [{match: /h, auth: token}], hook: {url: "http://%s/?sig=canary", secret_file: hook.key}}
   name: {audience: d, upstream: "http://nowhere.invalid:80", routes: [{match: /d, auth: token}]}
-`, plain.URL, plain.URL, plain.URL, closed(t), unknown.URL),
+`, plain.URL, plain.URL, plain.URL, closed(t), unknown.URL, plain.URL, closed(t)),
+		"hook.key":     "what a hook is asked with",
 		"clients.yaml": fmt.Sprintf("version: 1\nclients: {signs: {auth: private_key_jwt, jwks_uri: %q}}\n", keys.URL),
 	})
 	for key, want := range map[string]string{
 		"apis.good.upstream": "", "apis.many.upstreams.0.url": "", "apis.many.upstreams.1.url": "connection refused",
-		"apis.tls.upstream": "TLS: ", "apis.name.upstream": "nowhere.invalid is not resolved", "issuers.corp.issuer": "404",
+		"apis.tls.upstream": "TLS: ", "apis.name.upstream": "nowhere.invalid is not resolved", "issuers.corp.issuer": "404", "apis.hooked.hook.url": "connection refused", "apis.hooked.upstream": "",
 		"clients.signs.jwks_uri": "no key that can be used", "state.dir": "",
 	} {
 		text, looked := got[key]
@@ -91,7 +93,7 @@ apis:
 			t.Errorf("%s: %q (looked: %v), want %q", key, text, looked, want)
 		}
 	}
-	if len(got) != 9 {
+	if len(got) != 11 {
 		t.Errorf("%d looks: %v", len(got), got)
 	}
 }

@@ -77,6 +77,7 @@ func (a *App) prepare(old *snapshot) (*snapshot, error) {
 func (a *App) install(s *snapshot, trigger string) {
 	s.cfg.Forget()
 	a.metrics.SetRoutes(series(s.cfg))
+	a.metrics.SetHooks(hooked(s.cfg))
 	a.pulse.SetRoutes(routeKeys(s.cfg))
 	a.current.Store(s)
 	s.gateway.Start()
@@ -148,6 +149,16 @@ func series(cfg *config.Config) []metrics.Route {
 		}
 	}
 	return list
+}
+
+// hooked are the names of the APIs that have a hook.
+func hooked(cfg *config.Config) (names []string) {
+	for _, api := range cfg.APIs {
+		if api.Hook != nil {
+			names = append(names, api.Name)
+		}
+	}
+	return names
 }
 
 func methods(method string) []string {

@@ -23,10 +23,10 @@ var table = map[string][]string{
 
 	"internal/app": {"authz", "proxy", "tokenep", "internal/admin", "internal/adminapi", "internal/audit", "internal/config", "internal/exchange", "internal/keyring", "internal/logs",
 		"internal/metrics", "internal/ratelimit", "internal/redisx", "internal/revoke", "internal/statedb", "internal/suggest", "internal/token", "internal/trace",
-		"internal/hashpool", "internal/jwks", "internal/lastuse", "internal/lockout", "internal/replay", "internal/pulse", "internal/secret", "internal/statuspage"},
+		"internal/hashpool", "internal/hook", "internal/jwks", "internal/lastuse", "internal/lockout", "internal/replay", "internal/pulse", "internal/secret", "internal/statuspage"},
 
 	"proxy":   {"authz", "internal/exchange", "internal/lean", "internal/ratelimit", "internal/suggest", "internal/token", "internal/trace"},
-	"tokenep": {"authz", "internal/exchange", "internal/ratelimit", "internal/revoke", "internal/secret", "internal/token", "internal/trace"},
+	"tokenep": {"authz", "internal/exchange", "internal/hook", "internal/ratelimit", "internal/revoke", "internal/secret", "internal/token", "internal/trace"},
 	"authz":   {"internal/token"},
 
 	"internal/admin":           {"internal/adminapi", "internal/secret", "internal/trace"},
@@ -46,6 +46,7 @@ var table = map[string][]string{
 	"internal/faults":          {},
 	"internal/keyring":         {"internal/redisx", "internal/secret", "internal/token"},
 	"internal/hashpool":        {},
+	"internal/hook":            {"internal/outbound", "internal/secret", "internal/token"},
 	"internal/jwks":            {"internal/outbound", "internal/token"},
 	"internal/lastuse":         {"internal/exchange", "internal/redisx"},
 	"internal/lean":            {},

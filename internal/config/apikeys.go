@@ -40,6 +40,7 @@ type rawAPI struct {
 	stripPrefix      val[string]
 	openapi          val[string]
 	claims           val[[]entry[[]claimPart]]
+	hook             val[*rawHook]
 	routes           val[[]val[*rawRoute]]
 }
 
@@ -100,7 +101,8 @@ var (
 			says("Which requests pass, and what they need. A path that no route has is 404, another method on a path is 405."),
 		is("claims", claimsForm, func(a *rawAPI) *val[[]entry[[]claimPart]] { return &a.claims }).
 			says("Further claims of this API's tokens, by absolute URI. A value may hold {client.id}, {api.name} and {api.audience}; {{ is a brace.").such(`{"https://example.com/team": "{client.id}"}`),
-		later[rawAPI]("hook"),
+		is("hook", hookForm, func(a *rawAPI) *val[*rawHook] { return &a.hook }).
+			says("Who is asked before a token of this API is issued: it may narrow its scopes, add claims, or deny. Without an answer there is no token.").such("{url: https://hooks.example.com/token, secret_file: hook.key, timeout: 2s}"),
 	).oneOf("upstream", "upstreams")
 	aMode = word([]string{"enforce", "observe"})
 )

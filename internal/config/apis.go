@@ -99,7 +99,7 @@ func (r *reader) buildAPI(e entry[*rawAPI], c *Config, defaults *rawDefaults) AP
 	}
 	r.buildUpstreams(e, &out, defaults)
 	r.buildOpenAPI(a, &out)
-	out.Claims = buildClaims(a.claims.v, &out)
+	out.Claims, out.Hook = r.buildClaims(a.claims.v, &out), r.buildHook(a.hook)
 	for _, s := range a.scopes.v {
 		out.Scopes[s.name] = s.v
 	}

@@ -80,9 +80,17 @@ func unknownPlaceholder(name string) error {
 	return fmt.Errorf("unknown placeholder {%s} — the placeholders are {%s}; write {{ for a brace", clipText(name), strings.Join(placeholders, "}, {"))
 }
 
+// What the claims of an API may take in a token, with the longest client id that there may be.
+const (
+	maxClaims     = 16
+	maxClaimBytes = 2 << 10
+	maxClientID   = 128
+)
+
 // buildClaims fills in what is known of the API.
-func buildClaims(raw []entry[[]claimPart], api *API) (claims []Claim) {
-	for _, e := range raw {
+func (r *reader) buildClaims(raw []entry[[]claimPart], api *API) (claims []Claim) {
+	bytes := 0
+	for i, e := range raw {
 		c := Claim{Name: e.name, Value: []string{""}}
 		for _, p := range e.v {
 			last := &c.Value[len(c.Value)-1]
@@ -98,6 +106,11 @@ func buildClaims(raw []entry[[]claimPart], api *API) (claims []Claim) {
 			}
 		}
 		claims = append(claims, c)
+		before := bytes
+		bytes += len(c.Name) + len(strings.Join(c.Value, strings.Repeat("x", maxClientID)))
+		if i == maxClaims || before <= maxClaimBytes && bytes > maxClaimBytes {
+			r.fail(e.key, "an API's claims are at most %d, with names and values of %d bytes together — clients send them with every request", maxClaims, maxClaimBytes)
+		}
 	}
 	return claims
 }

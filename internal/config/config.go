@@ -199,6 +199,7 @@ type API struct {
 	KeepHost          bool
 	CORS              *CORS   // nil: none
 	Claims            []Claim // of its tokens, in the order of the file
+	Hook              *Hook   // nil: none
 	Routes            []Route // in the order of the file
 }
 
@@ -207,6 +208,13 @@ type Claim struct {
 	Name string
 	// Value is the text, cut where the client's id stands: one part or more.
 	Value []string
+}
+
+// Hook is who is asked before a token of an API is issued.
+type Hook struct {
+	URL     *url.URL
+	Secret  secret.Text
+	Timeout time.Duration
 }
 
 // Upstream is one of the servers behind an API.

@@ -80,6 +80,7 @@ func TestFull(t *testing.T) {
 				Scopes: map[string]string{"orders:read": "Read", "orders:write": ""}, Algorithm: "PS256", TTL: time.Minute,
 				Dialect: "auth0", NarrowScopes: true, Issuers: []string{"local"}, Observe: true,
 				Claims:     []Claim{{"https://example.com/team", []string{"", " of orders, {not} https://api.example/orders", ""}}, {"urn:example:plain", []string{"text"}}},
+				Hook:       &Hook{URL: mustURL("https://hooks.example/token?v=1"), Secret: secret.Hide("0123456789abcdef0123456789abcdef"), Timeout: 500 * time.Millisecond},
 				Revocation: Revocation{MaxStaleness: 30 * time.Second, AllowStale: false},
 				Hosts:      []string{"api.example", "192.0.2.7", "[2001:db8::7]"}, StripPrefix: "/o",
 				RateLimits: []RateLimit{
@@ -89,7 +90,7 @@ func TestFull(t *testing.T) {
 				Timeout: 3 * time.Second, MaxBody: 2 << 20, KeepAuthorization: false, KeepHost: true,
 				Routes: []Route{
 					{
-						Pos: pos("config.yaml", 77, 16), Match: "GET /o/{id}", Method: "GET", Pattern: "/o/{id}", Auth: "scopes",
+						Pos: pos("config.yaml", 78, 16), Match: "GET /o/{id}", Method: "GET", Pattern: "/o/{id}", Auth: "scopes",
 						All: []string{"orders:read"}, Any: [][]string{{"orders:write"}, {"orders:read", "orders:write"}},
 						Timeout: 4 * time.Second, MaxBody: 1024, Cost: 2, Streaming: true, WebSocket: true, CloseOnExpiry: true, AllowPath: []string{"slash", "double_slash"},
 						RateLimits: []RateLimit{
@@ -98,7 +99,7 @@ func TestFull(t *testing.T) {
 						},
 					},
 					{
-						Pos: pos("config.yaml", 90, 16), Match: "/o", Pattern: "/o", Auth: "public", Observe: true, Cost: 0,
+						Pos: pos("config.yaml", 91, 16), Match: "/o", Pattern: "/o", Auth: "public", Observe: true, Cost: 0,
 						Timeout: 3 * time.Second, MaxBody: 2 << 20, KeepAuthorization: true,
 						RateLimits: []RateLimit{{Name: "orders /o", Requests: 1, Per: time.Second, Burst: 1, By: "ip", OnError: "local"}},
 					},
@@ -455,6 +456,7 @@ func TestExampleComments(t *testing.T) {
 		write(t, filepath.Join(dir, "admin.token"), "0123456789abcdef\n")
 		write(t, filepath.Join(dir, "apis.d/.keep"), "")
 		write(t, filepath.Join(dir, "redis.password"), "secret\n")
+		write(t, filepath.Join(dir, "hook.key"), testRingKey+"\n")
 		write(t, filepath.Join(dir, "redis-ca.pem"), ca)
 		write(t, filepath.Join(dir, "up-ca.pem"), ca)
 		write(t, filepath.Join(dir, "openapi.yaml"), "openapi: 3.1.0\n")

@@ -76,7 +76,25 @@ type Own struct {
 	Introspect string      // what introspection answered: "active" or "inactive"; "" elsewhere
 	Warnings   []string    // what passed and deserves a look, such as a parameter that was ignored
 	Quotas     []Quota     // the client's quotas as this request left them
+	Hook       *Hook       // nil: none was asked
 }
+
+// Hook is what became of the question to an API's hook.
+type Hook struct {
+	API    string
+	Result string // of HookResults
+	Took   time.Duration
+}
+
+// HookResults returns the closed set of what may become of such a question. The caller owns the slice.
+func HookResults() []string { return []string{HookAllowed, HookDenied, HookFailed} }
+
+// The results.
+const (
+	HookAllowed = "allowed" // perhaps with fewer scopes, or with claims
+	HookDenied  = "denied"
+	HookFailed  = "failed" // no answer, or none that can be used: no token
+)
 
 // Quota is one of a client's quotas after a request for a token.
 type Quota struct {

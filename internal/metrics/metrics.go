@@ -65,6 +65,8 @@ type Metrics struct {
 	quotaTaken    *prometheus.CounterVec
 	quotaUsed     *prometheus.GaugeVec
 	quotaReached  *prometheus.CounterVec
+	hooks         *prometheus.CounterVec
+	hookDuration  *prometheus.HistogramVec
 	tokenCache    *prometheus.CounterVec
 	limits        *prometheus.CounterVec
 	tunnelEnds    *prometheus.CounterVec
@@ -79,8 +81,9 @@ type Metrics struct {
 	resolved     atomic.Pointer[resolved]
 	clients      clientLabels
 
-	mu     sync.Mutex // guards routes
+	mu     sync.Mutex // guards routes and hooked
 	routes map[series]Route
+	hooked map[string]bool // by the name of the API
 }
 
 // New registers the series of the process, with the Go and process collectors.
@@ -90,6 +93,7 @@ func New(o Options) *Metrics {
 	m.exchangeSeries()
 	m.tunnelSeries(o.Endings)
 	m.tokenSeries(o)
+	m.hookSeries()
 	m.configSeries()
 	m.gauge("gatehouse_build_info", "What is running; always 1.", "version", "goversion", "mode").
 		WithLabelValues(o.Version, runtime.Version(), o.Mode).Set(1)
@@ -279,6 +283,9 @@ func (m *Metrics) finishToken(r *exchange.Record) {
 	}
 	if len(r.Own.Quotas) > 0 {
 		m.finishQuotas(r)
+	}
+	if r.Own.Hook != nil {
+		m.finishHook(r.Own.Hook)
 	}
 	if r.AuthFailure != "" {
 		m.authFailures.WithLabelValues(r.Endpoint, r.AuthFailure).Inc()

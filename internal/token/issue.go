@@ -4,7 +4,6 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
-	"strings"
 )
 
 // Issue is what an access token of ours will say. Times are in seconds since 1970.
@@ -18,12 +17,6 @@ type Issue struct {
 	Expires  int64  // exp, after IssuedAt
 	Dialect  Dialect
 	Claims   []Claim // of the API's own; nil for none
-}
-
-// Claim is a claim that a token has besides those of Issue.
-type Claim struct {
-	Name  string          // an absolute URI, so that it can be none of the gateway's
-	Value json.RawMessage // one JSON value
 }
 
 // payload is the JSON form of an Issue. The order is that of RFC 9068 section 2.2.
@@ -41,8 +34,8 @@ type payload struct {
 }
 
 // Issue signs an access token: by RFC 9068, with sub = client_id = Client; or as Auth0 does, with sub = Client@clients,
-// azp = Client and gty = client-credentials. Everything but the scopes and the claims is required; what is missing is an error, and so
-// are claims with which Parse would refuse the token.
+// azp = Client and gty = client-credentials. Everything but the scopes and the claims is required; what is missing is an error.
+// Claims that CheckClaims refuses are its error.
 func (k *PrivateKey) Issue(i Issue) (string, error) {
 	if i.Issuer == "" || i.Client == "" || i.Audience == "" || i.ID == "" {
 		return "", fmt.Errorf("a token wants an issuer, a client, an audience and an id: got %q, %q, %q, %q",
@@ -64,40 +57,12 @@ func (k *PrivateKey) Issue(i Issue) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("claims: %w", err)
 	}
-	if len(i.Claims) == 0 {
-		return k.sign(k.headers[i.Dialect], body)
-	}
-	if body, err = further(body, i.Claims); err != nil {
-		return "", err
-	}
-	signed, err := k.sign(k.headers[i.Dialect], body)
-	if err != nil {
-		return "", err
-	}
-	if _, err := Parse(signed); err != nil {
-		return "", fmt.Errorf("with its claims, the gateway would refuse it: %w", err)
-	}
-	return signed, nil
-}
-
-// further adds claims to the JSON object in body.
-func further(body []byte, claims []Claim) ([]byte, error) {
-	body = body[:len(body)-1]
-	for _, c := range claims {
-		if !strings.Contains(c.Name, ":") {
-			return nil, fmt.Errorf("the claim %q is not named by a URI", c.Name)
+	if len(i.Claims) > 0 {
+		if body, err = withClaims(body, i.Claims); err != nil {
+			return "", err
 		}
-		name, err := json.Marshal(c.Name)
-		if err != nil {
-			return nil, fmt.Errorf("claim %q: %w", c.Name, err)
-		}
-		value, err := json.Marshal(c.Value)
-		if err != nil {
-			return nil, fmt.Errorf("the value of the claim %q: %w", c.Name, err)
-		}
-		body = append(append(append(append(body, ','), name...), ':'), value...)
 	}
-	return append(body, '}'), nil
+	return k.sign(k.headers[i.Dialect], body)
 }
 
 // sign makes the compact form of header, which is encoded already, and the claims in body.

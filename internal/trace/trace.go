@@ -60,6 +60,7 @@ const (
 const (
 	GrantType Check = "grant_type"
 	Target    Check = "target" // the API that the token is for
+	Hook      Check = "hook"   // the API's hook lets it have the token
 	Quota     Check = "quota"
 	State     Check = "state" // this node has what it needs to answer
 )

@@ -1,0 +1,61 @@
+package token
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/url"
+)
+
+// Claim is a claim that a token of ours has besides those of Issue.
+type Claim struct {
+	Name  string          // an absolute URI, so that it can be none of the gateway's
+	Value json.RawMessage // one JSON value
+}
+
+// What all claims of a token may take together: the gate looks at no token of more than 8 KiB, and at no more than 64 members.
+const (
+	MaxClaims     = 32
+	MaxClaimBytes = 4 << 10 // of names and values as JSON
+)
+
+// CheckClaims is nil for claims that a token can be issued with. Its error holds neither their names nor their values.
+func CheckClaims(claims []Claim) error {
+	_, err := withClaims([]byte("{}"), claims)
+	return err
+}
+
+// withClaims adds claims to a JSON object that has none of their names.
+func withClaims(object []byte, claims []Claim) ([]byte, error) {
+	if len(claims) > MaxClaims {
+		return nil, fmt.Errorf("there are more than %d claims", MaxClaims)
+	}
+	var doc []byte
+	for _, c := range claims {
+		if u, err := url.Parse(c.Name); err != nil || !u.IsAbs() {
+			return nil, errors.New("a claim is not named by an absolute URI")
+		}
+		name, err := json.Marshal(c.Name)
+		if err != nil {
+			return nil, errors.New("the name of a claim is no text")
+		}
+		value, err := json.Marshal(c.Value)
+		if err != nil {
+			return nil, errors.New("the value of a claim is no JSON")
+		}
+		doc = append(append(append(append(doc, ','), name...), ':'), value...)
+	}
+	if len(doc) == 0 {
+		return object, nil
+	}
+	if len(doc) > MaxClaimBytes {
+		return nil, fmt.Errorf("the claims take more than %d bytes", MaxClaimBytes)
+	}
+	if _, err := scanObject("{"+string(doc[1:])+"}", nil); err != nil {
+		return nil, fmt.Errorf("the claims %w", err)
+	}
+	if len(object) == len("{}") {
+		doc = doc[1:]
+	}
+	return append(append(object[:len(object)-1], doc...), '}'), nil
+}
