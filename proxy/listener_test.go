@@ -58,7 +58,7 @@ type secured struct {
 func newSecured(t testing.TB, change func(*Options), routes ...*Route) *secured {
 	t.Helper()
 	s := &secured{world: newWorld(t, change, routes...), cert: certificate(t, "gate.example", "other.example")}
-	s.config.Store(TLSConfig(s.cert, nil))
+	s.config.Store(TLSConfig(s.cert, nil, false))
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -204,7 +204,7 @@ func TestSessionsEnd(t *testing.T) {
 	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
 		s := newSecured(t, nil, public("GET /a"))
 		client := certificate(t, "client.example")
-		s.config.Store(TLSConfig(s.cert, roots(client)))
+		s.config.Store(TLSConfig(s.cert, roots(client), false))
 		sessions := tls.NewLRUClientSessionCache(4)
 		connect := func() tls.ConnectionState {
 			t.Helper()
@@ -224,7 +224,7 @@ func TestSessionsEnd(t *testing.T) {
 		if !connect().DidResume {
 			t.Fatalf("%x: a session is not resumed", version)
 		}
-		s.config.Store(TLSConfig(s.cert, roots(certificate(t, "another.example"))))
+		s.config.Store(TLSConfig(s.cert, roots(certificate(t, "another.example")), false))
 		if connect().DidResume {
 			t.Errorf("%x: a session survives its client's authority", version)
 		}
@@ -245,7 +245,7 @@ func TestClientCertificates(t *testing.T) {
 	if _, err := s.handshake(give(&own)); err != nil || asked.Load() {
 		t.Errorf("without client_ca_file: %v, asked %v", err, asked.Load())
 	}
-	s.config.Store(TLSConfig(s.cert, roots(certificate(t, "authority.example"))))
+	s.config.Store(TLSConfig(s.cert, roots(certificate(t, "authority.example")), false))
 	for name, cert := range map[string]*tls.Certificate{"none": {}, "self-signed": &own} {
 		conn, err := s.handshake(give(cert))
 		if err != nil || !asked.Load() {

@@ -14,20 +14,24 @@ var aeadSuites = []uint16{
 }
 
 // TLSConfig is how the public listener does TLS: 1.2 and 1.3, with Go's key exchanges. Where clientCAs is not nil, clients are
-// asked for a certificate and told which authorities count. None is required, and none is judged here: a self-signed one
-// may be a client's own (RFC 8705 §2.2), so whoever relies on a certificate verifies it, on every request.
+// asked for a certificate and told which authorities count. With selfSigned they are asked and not told, since many clients show
+// no certificate of another authority, not even their own (RFC 8705 §2.2). None is required, and none is judged here: whoever
+// relies on a certificate verifies it, on every request.
 //
 // The configuration has ticket keys of its own, which it renews by itself. So make another one whenever the certificate or
 // the authorities change, and no session is resumed that was begun under others.
-func TLSConfig(cert tls.Certificate, clientCAs *x509.CertPool) *tls.Config {
+func TLSConfig(cert tls.Certificate, clientCAs *x509.CertPool, selfSigned bool) *tls.Config {
 	c := &tls.Config{
 		Certificates: []tls.Certificate{cert},
 		MinVersion:   tls.VersionTLS12,
 		CipherSuites: aeadSuites,
 		NextProtos:   []string{"h2", "http/1.1"},
 	}
-	if clientCAs != nil {
-		c.ClientAuth, c.ClientCAs = tls.RequestClientCert, clientCAs
+	if clientCAs != nil || selfSigned {
+		c.ClientAuth = tls.RequestClientCert
+	}
+	if !selfSigned {
+		c.ClientCAs = clientCAs
 	}
 	return c
 }

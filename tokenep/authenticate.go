@@ -22,7 +22,7 @@ type Lockout interface {
 
 // authenticate is how a client proves itself on every endpoint that asks for it.
 func (s *Server) authenticate(r *http.Request, f form, rec *exchange.Record) (*Client, *refusal) {
-	p, ref := readCredentials(r.Header, f)
+	p, ref := readCredentials(r, f)
 	if ref != nil {
 		return nil, ref
 	}
@@ -34,6 +34,9 @@ func (s *Server) authenticate(r *http.Request, f form, rec *exchange.Record) (*C
 	client, ref := s.prove(r.Context(), p, source)
 	if ref != nil {
 		return nil, ref
+	}
+	if p.chain != nil {
+		rec.Own.Method = client.Auth
 	}
 	rec.Client, rec.Issuer = client.ID, authz.Local
 	return client, nil
@@ -70,6 +73,10 @@ func (s *Server) prove(ctx context.Context, p presented, source netip.Addr) (*Cl
 func (s *Server) try(ctx context.Context, p presented, source netip.Addr) (*Client, *use, *refusal) {
 	if p.method == methodJWT {
 		return s.tryAssertion(ctx, p)
+	}
+	if p.chain != nil {
+		client, ref := s.tryCertificate(ctx, p)
+		return client, nil, ref
 	}
 	client, ref := s.trySecret(ctx, p, source)
 	return client, nil, ref

@@ -2,17 +2,21 @@ package tokenep
 
 import (
 	"crypto/rand"
+	"slices"
 	"time"
 
 	"gatehouse/authz"
 	"gatehouse/internal/token"
 )
 
-// The ways to authenticate (RFC 6749 §2.3.1, RFC 7523 §2.2), as clients.yaml and the metadata name them.
+// The ways to authenticate (RFC 6749 §2.3.1, RFC 7523 §2.2, RFC 8705 §2), as clients.yaml and the metadata name them.
 const (
 	methodBasic = "client_secret_basic"
 	methodPost  = "client_secret_post"
 	methodJWT   = "private_key_jwt"
+
+	methodTLS        = "tls_client_auth"
+	methodSelfSigned = "self_signed_tls_client_auth"
 )
 
 // Client is a client of ours, as the configuration knows it.
@@ -22,7 +26,8 @@ type Client struct {
 	GrantTypes []string                // empty: it may authenticate and ask for nothing
 	Auth       string                  // the one method it may use; empty: Basic and post
 	Secrets    []Secret                // any that is good now authenticates; empty: none does
-	Keys       Keys                    // verify its assertions; nil: nothing does
+	Keys       Keys                    // verify its assertions, or are its certificate's; nil: nothing does
+	Subject    Subject                 // what its certificate names, with tls_client_auth
 	Algorithms []token.Algorithm       // that its assertions may be signed with; empty: none
 	TTL        time.Duration           // shortens the API's; 0: the API's
 	Quotas     []Quota                 // on the tokens that it is issued
@@ -62,6 +67,17 @@ func (r *Registry) Status(issuer, id string) authz.ClientStatus {
 		return authz.Disabled
 	}
 	return authz.Enabled
+}
+
+// certificateMethods are the ways to show a certificate that clients use.
+func (r *Registry) certificateMethods() (methods []string) {
+	for _, c := range r.clients {
+		if (c.Auth == methodTLS || c.Auth == methodSelfSigned) && !slices.Contains(methods, c.Auth) {
+			methods = append(methods, c.Auth)
+		}
+	}
+	slices.Sort(methods)
+	return methods
 }
 
 // named returns the client with this id, or the dummy.

@@ -1,6 +1,7 @@
 package tokenep
 
 import (
+	"crypto/x509"
 	"encoding/base64"
 	"net/http"
 	"net/url"
@@ -16,9 +17,10 @@ type credentials struct{ id, secret string }
 // presented is how a request authenticates: by one method, whose bytes may be read in more than one way.
 type presented struct {
 	method    string
-	readings  []credentials // of a secret
-	assertion *token.Token  // in their place
-	id        string        // client_id beside an assertion; "" where there is none
+	readings  []credentials       // of a secret
+	assertion *token.Token        // in their place
+	id        string              // client_id beside an assertion or a certificate; "" where there is none
+	chain     []*x509.Certificate // that the caller showed, its own first; in place of a secret or an assertion
 }
 
 // ids are the client ids that were sent, in every way in which they can be read.
@@ -34,19 +36,20 @@ func (p presented) ids() []string {
 	}
 	if p.assertion != nil {
 		add(p.assertion.UnverifiedIssuer())
-		add(p.id)
 	}
+	add(p.id)
 	return ids
 }
 
 // readCredentials finds the credentials of a request, in the Authorization header or in the body. More than one
-// mechanism at once is refused (RFC 6749 §2.3).
-func readCredentials(h http.Header, f form) (presented, *refusal) {
+// mechanism at once is refused (RFC 6749 §2.3). A certificate counts where there is nothing else, beside a client_id (RFC 8705 §2):
+// whoever is asked for one may show it and authenticate otherwise.
+func readCredentials(r *http.Request, f form) (presented, *refusal) {
 	id, secret, assertion := f.get("client_id"), f.get("client_secret"), f.get("client_assertion")
 	if assertion != "" && secret != "" {
 		return presented{}, refuse(invalidRequest, "client_secret and client_assertion exclude each other")
 	}
-	values := h.Values("Authorization")
+	values := r.Header.Values("Authorization")
 	if len(values) > 1 {
 		return presented{}, refuse(invalidRequest, "the request has more than one Authorization header")
 	}
@@ -55,6 +58,9 @@ func readCredentials(h http.Header, f form) (presented, *refusal) {
 	}
 	if assertion != "" {
 		return readAssertionForm(f)
+	}
+	if id != "" && secret == "" && r.TLS != nil && len(r.TLS.PeerCertificates) > 0 {
+		return presented{method: methodTLS, id: id, chain: r.TLS.PeerCertificates}, nil
 	}
 	if id == "" || secret == "" {
 		return presented{}, noCredentials()
@@ -134,5 +140,5 @@ func (c credentials) usable() bool {
 
 func noCredentials() *refusal {
 	return &refusal{status: http.StatusUnauthorized, word: invalidClient, failure: failNone,
-		description: "the client must authenticate: by Basic, with client_id and client_secret in the body, or with client_assertion"}
+		description: "the client must authenticate: by Basic, with client_id and client_secret in the body, with client_assertion, or by TLS"}
 }

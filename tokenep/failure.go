@@ -10,25 +10,26 @@ import (
 
 // Why a client did not authenticate, for metrics. The caller learns nothing of it.
 const (
-	failNone       = "no_credentials"
-	failMalformed  = "malformed"
-	failUnknown    = "unknown_client"
-	failSecret     = "wrong_secret"
-	failSecretTime = "secret_not_live"
-	failMethod     = "wrong_method"
-	failDisabled   = "client_disabled"
-	failAssertion  = "invalid_assertion"
-	failReplayed   = "assertion_replayed"
-	failLocked     = "locked_out"
-	failBusy       = "busy"        // too many slow hashes: not tried
-	failKeys       = "no_keys"     // its keys could not be fetched: not tried
-	failState      = "state_error" // nobody knows whether the assertion was used
+	failNone        = "no_credentials"
+	failMalformed   = "malformed"
+	failUnknown     = "unknown_client"
+	failSecret      = "wrong_secret"
+	failSecretTime  = "secret_not_live"
+	failMethod      = "wrong_method"
+	failDisabled    = "client_disabled"
+	failAssertion   = "invalid_assertion"
+	failReplayed    = "assertion_replayed"
+	failCertificate = "invalid_certificate"
+	failLocked      = "locked_out"
+	failBusy        = "busy"        // too many slow hashes: not tried
+	failKeys        = "no_keys"     // its keys could not be fetched: not tried
+	failState       = "state_error" // nobody knows whether the assertion was used
 )
 
 // AuthFailures returns the closed set of reasons why clients did not authenticate. The caller owns the slice.
 func AuthFailures() []string {
 	return []string{failNone, failMalformed, failUnknown, failSecret, failSecretTime, failMethod, failDisabled, failAssertion,
-		failReplayed, failLocked, failBusy, failKeys, failState}
+		failReplayed, failCertificate, failLocked, failBusy, failKeys, failState}
 }
 
 // wrong is badClient with the client that was named.

@@ -23,10 +23,10 @@ const (
 )
 
 // metadata is the document of RFC 8414 §2 and of OpenID Connect discovery. It lists what works here and nothing else;
-// every URL in it comes from the issuer, never from a request. Scopes are not listed: a stranger need not know them.
-func metadata(issuer string) []byte {
+// every URL in it comes from the issuer, never from a request. Certificates are among the methods where clients use them. Scopes are not listed: a stranger need not know them.
+func metadata(issuer string, byCertificate []string) []byte {
 	base := strings.TrimSuffix(issuer, "/")
-	methods := []string{methodBasic, methodPost, methodJWT}
+	methods := append([]string{methodBasic, methodPost, methodJWT}, byCertificate...)
 	algorithms := []token.Algorithm{token.ES256, token.RS256, token.PS256, token.EdDSA} // that a client may sign assertions with
 	body, err := json.Marshal(struct {
 		Issuer          string            `json:"issuer"`

@@ -2,6 +2,7 @@ package tokenep_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"maps"
 	"net/http"
 	"slices"
@@ -166,5 +167,23 @@ func TestJWKSAge(t *testing.T) {
 	doc = nil
 	if a := f.get("GET", "/.well-known/jwks.json"); a.status != 503 || a.header.Get("Cache-Control") != "no-store" || a.header.Get("Retry-After") == "" {
 		t.Errorf("no keys: %d, %v", a.status, a.header)
+	}
+}
+
+// TestMetadataOfCertificates: what no client uses is not offered.
+func TestMetadataOfCertificates(t *testing.T) {
+	t.Parallel()
+	for auth, want := range map[string]string{"": "[client_secret_basic client_secret_post private_key_jwt]",
+		"tls_client_auth":             "[client_secret_basic client_secret_post private_key_jwt tls_client_auth]",
+		"self_signed_tls_client_auth": "[client_secret_basic client_secret_post private_key_jwt self_signed_tls_client_auth]"} {
+		f := start(t, func(o *tokenep.Options) {
+			o.APIs, o.Clients = nil, tokenep.NewRegistry([]tokenep.Client{{ID: "c", Auth: auth}, {ID: "d", Auth: auth}})
+		})
+		doc := members(t, f.get("GET", "/.well-known/oauth-authorization-server"))
+		for _, endpoint := range []string{"token", "revocation", "introspection"} {
+			if got := fmt.Sprint(doc[endpoint+"_endpoint_auth_methods_supported"]); got != want {
+				t.Errorf("%q: %s has %s, want %s", auth, endpoint, got, want)
+			}
+		}
 	}
 }

@@ -8,6 +8,7 @@ package tokenep
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net/http"
@@ -31,7 +32,7 @@ type Revocations interface {
 	authz.Revocations
 }
 
-// Options are what a Server needs. Everything is required but APIs and Now, and Quotas where no client has one.
+// Options are what a Server needs. Everything is required but APIs, Now and ClientCAs, and Quotas where no client has one.
 type Options struct {
 	Issuer      string   // iss and issuer: public_url exactly as it is configured
 	PublicURL   *url.URL // the same, parsed
@@ -42,6 +43,7 @@ type Options struct {
 	JWKSMaxAge  func() time.Duration                    // how long caches may keep it, asked after JWKS; nil: 5 minutes
 	Verifier    *authz.Verifier                         // knows our own tokens
 	Revocations Revocations
+	ClientCAs   *x509.CertPool // sign the certificates of clients with tls_client_auth; nil: nobody does
 	Quotas      Quotas
 	Lockout     Lockout
 	SlowHashes  SlowHashes // compare argon2id secrets
@@ -67,7 +69,7 @@ func New(o Options) (*Server, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	s := &Server{o: o, byName: map[string]*API{}, byAudience: map[string]*API{}, metadata: metadata(o.Issuer)}
+	s := &Server{o: o, byName: map[string]*API{}, byAudience: map[string]*API{}, metadata: metadata(o.Issuer, o.Clients.certificateMethods())}
 	for _, api := range o.APIs {
 		if api.Name == "" || api.Audience == "" || api.TTL < time.Second || !api.Algorithm.Known() || api.Dialect.Type() == "" {
 			return nil, fmt.Errorf("API %q needs a name, an audience, a lifetime of at least 1s, an algorithm and a dialect", api.Name)

@@ -81,7 +81,7 @@ func (a *authentication) hold(cfg *config.Config) (*clientKeys, error) {
 	var problems config.Errors
 	for _, c := range cfg.Clients {
 		switch {
-		case c.Auth != "private_key_jwt": // the keys are of no use
+		case c.Auth != "private_key_jwt" && c.Auth != "self_signed_tls_client_auth": // the keys are of no use
 		case c.Keys.URI != "" && a.offline:
 			k.sets[c.ID] = noKeys{}
 		case c.Keys.URI != "":

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"crypto/tls"
+	"crypto/x509"
 	"encoding/hex"
 	"encoding/json"
 	"strconv"
@@ -106,6 +107,10 @@ func (a *App) build(ctx context.Context, cfg *config.Config, prev *snapshot) (_ 
 			issuers.release()
 		}
 	}()
+	var authorities *x509.CertPool
+	if cfg.Server.TLS != nil {
+		authorities = cfg.Server.TLS.ClientCAs
+	}
 	registry := tokenep.NewRegistry(clients(cfg, keys))
 	verifier, err := authz.NewVerifier(authz.Options{CacheEntries: cacheEntries, CacheBytes: cacheBytes, Issuers: append(issuers.list, local(cfg, ring)), Claims: limitedClaims(cfg)})
 	if err != nil {
@@ -114,7 +119,7 @@ func (a *App) build(ctx context.Context, cfg *config.Config, prev *snapshot) (_ 
 	endpoint, err := tokenep.New(tokenep.Options{
 		Issuer: cfg.Server.Issuer, PublicURL: cfg.Server.PublicURL, APIs: apis(cfg, a.auth.hooks), Clients: registry,
 		Signer: a.signer(ring), JWKS: ring.JWKS, JWKSMaxAge: ring.MaxAge, Verifier: verifier, Revocations: revocations{a.revocations},
-		Quotas: a.limiter, Now: a.revocations.Now,
+		ClientCAs: authorities, Quotas: a.limiter, Now: a.revocations.Now,
 		Lockout: a.auth.lockout(cfg), SlowHashes: a.auth.pool, Replays: a.auth.replays,
 	})
 	if err != nil {
@@ -177,7 +182,7 @@ func apis(cfg *config.Config, hooks *hook.Clients) []tokenep.API {
 func clients(cfg *config.Config, keys *clientKeys) []tokenep.Client {
 	var list []tokenep.Client
 	for _, c := range cfg.Clients {
-		client := tokenep.Client{ID: c.ID, Grants: map[string]token.Scopes{}, GrantTypes: c.GrantTypes, Auth: c.Auth, TTL: c.TTL, Introspect: c.Introspect, Disabled: c.Disabled}
+		client := tokenep.Client{ID: c.ID, Grants: map[string]token.Scopes{}, GrantTypes: c.GrantTypes, Auth: c.Auth, TTL: c.TTL, Introspect: c.Introspect, Disabled: c.Disabled, Subject: tokenep.Subject(c.TLSSubject)}
 		for _, q := range c.Quotas {
 			client.Quotas = append(client.Quotas, tokenep.Quota{Observe: q.Observe, Policy: ratelimit.Policy{Name: q.Name, Requests: q.Tokens, Per: q.Per, Burst: q.Tokens}})
 		}

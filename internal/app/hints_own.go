@@ -123,17 +123,18 @@ func (s *snapshot) hintOwn(t *trace.Trace) {
 
 // authFixes are what to do about a client that did not authenticate, by why it did not.
 var authFixes = map[string]string{
-	"no_credentials":     "send the id and the secret by HTTP Basic: curl -u ID:SECRET",
-	"malformed":          "send the id and the secret by HTTP Basic: curl -u ID:SECRET",
-	"unknown_client":     "gatehouse client list shows the clients that there are",
-	"wrong_secret":       "look for a space or a line end that went along with the secret; gatehouse client rotate ID makes a new one",
-	"secret_not_live":    "gatehouse client show ID says when each secret is good; gatehouse client rotate ID makes a new one",
-	"wrong_method":       "authenticate as auth in clients.yaml says, or change it",
-	"client_disabled":    "gatehouse client enable ID",
-	"invalid_assertion":  "the assertion has iss and sub equal to the client's id, aud equal to public_url, exp at most 5 minutes ahead, and a jti",
-	"assertion_replayed": "make a new assertion, with a jti of its own, for each request",
-	"locked_out":         "wait for as long as Retry-After says; the failures before it have the reason",
-	"no_keys":            "see that the jwks_uri of the client can be reached from here",
+	"no_credentials":      "send the id and the secret by HTTP Basic: curl -u ID:SECRET",
+	"malformed":           "send the id and the secret by HTTP Basic: curl -u ID:SECRET",
+	"unknown_client":      "gatehouse client list shows the clients that there are",
+	"wrong_secret":        "look for a space or a line end that went along with the secret; gatehouse client rotate ID makes a new one",
+	"secret_not_live":     "gatehouse client show ID says when each secret is good; gatehouse client rotate ID makes a new one",
+	"wrong_method":        "authenticate as auth in clients.yaml says, or change it",
+	"client_disabled":     "gatehouse client enable ID",
+	"invalid_assertion":   "the assertion has iss and sub equal to the client's id, aud equal to public_url, exp at most 5 minutes ahead, and a jti",
+	"assertion_replayed":  "make a new assertion, with a jti of its own, for each request",
+	"invalid_certificate": "see what its certificate names: openssl x509 -noout -subject -ext subjectAltName; and that tls_subject, or jwks_file, says the same",
+	"locked_out":          "wait for as long as Retry-After says; the failures before it have the reason",
+	"no_keys":             "see that the jwks_uri of the client can be reached from here",
 }
 
 func (s *snapshot) hintAuthentication(t *trace.Trace) {

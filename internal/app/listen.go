@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"slices"
 	"strings"
 
 	"gatehouse/internal/config"
@@ -52,10 +53,15 @@ func tlsConfig(cfg *config.Config, prev *snapshot) *tls.Config {
 	switch {
 	case t == nil:
 		return nil
-	case prev != nil && prev.cfg.Server.TLS != nil && prev.cfg.Server.TLS.Sum == t.Sum:
+	case prev != nil && prev.cfg.Server.TLS != nil && prev.cfg.Server.TLS.Sum == t.Sum && ownCertificates(prev.cfg) == ownCertificates(cfg):
 		return prev.tls
 	}
-	return proxy.TLSConfig(t.Certificate, t.ClientCAs)
+	return proxy.TLSConfig(t.Certificate, t.ClientCAs, ownCertificates(cfg))
+}
+
+// ownCertificates reports whether a client may show a certificate that no authority signed.
+func ownCertificates(cfg *config.Config) bool {
+	return slices.ContainsFunc(cfg.Clients, func(c config.Client) bool { return c.Auth == "self_signed_tls_client_auth" })
 }
 
 // listen opens host:port or unix:/path, and says which key to change where it can't.

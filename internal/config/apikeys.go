@@ -13,7 +13,7 @@ type rawForward struct {
 }
 
 var forwardForm = object(
-	is("authorization", word([]string{"strip", "keep"}, "mint"), func(f *rawForward) *val[string] { return &f.authorization }).
+	is("authorization", word([]string{"strip", "keep"}), func(f *rawForward) *val[string] { return &f.authorization }).
 		says("The Authorization header. By default strip, and keep where mode is observe; public routes always keep it.").such("strip"),
 	is("host", word([]string{"upstream", "keep"}), func(f *rawForward) *val[string] { return &f.host }).
 		says("Whose Host header the upstream gets: its own, or the caller's.").otherwise("upstream"),

@@ -35,6 +35,7 @@ type rawClient struct {
 	jwksFile   val[string]
 	jwksURI    val[*url.URL]
 	algorithms val[[]val[string]]
+	tlsSubject val[*rawTLSSubject]
 	ttl        val[time.Duration]
 	quota      val[[]*rawQuota]
 	rateLimit  val[[]*rawLimit]
@@ -47,9 +48,9 @@ var clientForm = object(
 		says("By API, the most that it may ask for; [] is good for routes with auth: token.").such("{orders: [orders:read]}"),
 	is("grant_types", list(word([]string{"client_credentials"})), func(c *rawClient) *val[[]val[string]] { return &c.grantTypes }).
 		says("How it may ask; [] may ask for no token.").otherwise("[client_credentials]"),
-	is("auth", word([]string{"client_secret_basic", "client_secret_post", privateKeyJWT}, "tls_client_auth", "self_signed_tls_client_auth"),
+	is("auth", word([]string{"client_secret_basic", "client_secret_post", privateKeyJWT, tlsClientAuth, selfSignedAuth}),
 		func(c *rawClient) *val[string] { return &c.auth }).
-		says("How it authenticates. By default with client_secret_basic or client_secret_post.").such("private_key_jwt"),
+		says("How it authenticates. By default with client_secret_basic or client_secret_post. With one of the last two it shows a certificate (RFC 8705), which takes server.tls.").such("private_key_jwt"),
 	is("secrets", list(secretForm), func(c *rawClient) *val[[]val[*rawSecret]] { return &c.secrets }).
 		says("Its secrets. Two or more may be good at once, to change one without a gap.").such("[{sha256: 9f2c41d0c0b14ee1a5c08be9a9b0e5b6f1e6d2b7a1f6c4cf6b6a9ad51f7a0e31}]"),
 	is("ttl", aTTL, func(c *rawClient) *val[time.Duration] { return &c.ttl }).
@@ -63,12 +64,13 @@ var clientForm = object(
 	is("disabled", aBool, func(c *rawClient) *val[bool] { return &c.disabled }).
 		says("Refuses its secrets, and the tokens that it has.").otherwise("false"),
 	is("jwks_file", aFile, func(c *rawClient) *val[string] { return &c.jwksFile }).
-		says("With auth: private_key_jwt, its public keys as a JWK Set. It is read again when it changes.").such("billing.jwks.json"),
+		says("With auth: private_key_jwt or self_signed_tls_client_auth, its public keys as a JWK Set. It is read again when it changes.").such("billing.jwks.json"),
 	is("jwks_uri", aKeysURL, func(c *rawClient) *val[*url.URL] { return &c.jwksURI }).
 		says("Where they are fetched: every 10 minutes, and when a kid is not known.").such("https://billing.example.com/jwks.json"),
 	is("assertion_algorithms", some(word(algorithms)), func(c *rawClient) *val[[]val[string]] { return &c.algorithms }).
 		says("What it may sign with. Whatever fits its keys by default.").such("[ES256]"),
-	later[rawClient]("tls_subject"),
+	is("tls_subject", tlsSubjectForm, func(c *rawClient) *val[*rawTLSSubject] { return &c.tlsSubject }).
+		says("With auth: tls_client_auth, what its certificate must name.").such("{san_dns: billing.internal}"),
 ).atMost("jwks_file", "jwks_uri")
 
 type rawSecret struct {
@@ -280,7 +282,7 @@ func (r *reader) buildClient(e entry[*rawClient], c *Config, apis []entry[*rawAP
 	for _, s := range raw.secrets.v {
 		out.Secrets = append(out.Secrets, r.buildSecret(s))
 	}
-	out.Keys = r.clientKeys(c, raw)
+	out.Keys, out.TLSSubject = r.clientKeys(c, raw), r.buildTLSSubject(c, e)
 	r.checkCredentials(e, &out)
 	return out
 }
@@ -307,24 +309,24 @@ func (t *Route) MetBy(scopes []string) bool {
 
 // checkCredentials warns of a client that can't authenticate, and of credentials that it can't use.
 func (r *reader) checkCredentials(e entry[*rawClient], c *Client) {
-	raw, signs := e.v, c.Auth == privateKeyJWT
+	raw, keyed, secret := e.v, c.Auth == privateKeyJWT || c.Auth == selfSignedAuth, c.Auth == "" || strings.HasPrefix(c.Auth, "client_secret_")
 	keys := raw.jwksFile.at
 	if raw.jwksURI.present() {
 		keys = raw.jwksURI.at
 	}
 	switch {
-	case signs && len(c.Secrets) > 0:
-		r.warn(raw.secrets.at, "have no effect: auth is private_key_jwt")
-	case !signs && keys.Node != nil:
-		r.warn(keys, "has no effect without auth: private_key_jwt")
+	case !secret && len(c.Secrets) > 0:
+		r.warn(raw.secrets.at, "have no effect: auth is %s", c.Auth)
+	case !keyed && keys.Node != nil:
+		r.warn(keys, "has no effect without auth: private_key_jwt or self_signed_tls_client_auth")
 	case raw.algorithms.present() && keys.Node == nil:
 		r.warn(raw.algorithms.at, "has no effect without jwks_file or jwks_uri")
 	}
 	switch {
 	case c.Disabled:
-	case signs && keys.Node == nil:
+	case keyed && keys.Node == nil:
 		r.warn(e.key, "client %q has no credential, so that it can't get a token — add jwks_file or jwks_uri, or disable it", e.name)
-	case !signs && len(c.Secrets) == 0:
+	case secret && len(c.Secrets) == 0:
 		r.warn(e.key, "client %q has no credential, so that it can't get a token — add a secret, or disable it", e.name)
 	}
 }

@@ -300,9 +300,11 @@ type Client struct {
 	Pos        Pos
 	Grants     map[string][]string // API name → scopes
 	GrantTypes []string
-	Auth       string // client_secret_basic | client_secret_post | private_key_jwt | "" for the first two
+	// Auth is client_secret_basic, client_secret_post, private_key_jwt, tls_client_auth or self_signed_tls_client_auth; "" for the first two.
+	Auth       string
 	Secrets    []ClientSecret
 	Keys       ClientKeys
+	TLSSubject TLSSubject    // with tls_client_auth
 	TTL        time.Duration // 0: the API's
 	Quotas     []Quota
 	RateLimits []RateLimit // its own, named client; nil: its APIs' count it
@@ -319,7 +321,7 @@ type Quota struct {
 	Observe bool // count and warn, and issue all the same
 }
 
-// ClientKeys are the public keys of a client that signs assertions. The zero value is none.
+// ClientKeys are the public keys of a client that signs assertions, or shows a certificate of its own. The zero value is none.
 type ClientKeys struct {
 	Pos        Pos      // of jwks_file or jwks_uri
 	JWKS       []byte   // what jwks_file holds

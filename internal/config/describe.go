@@ -75,7 +75,7 @@ func (s shape) allows(key string, has func(string) bool) bool {
 // key is the object's key of this name.
 func (s shape) key(name string) (keyShape, bool) {
 	for _, k := range s.keys {
-		if k.name == name && !k.later {
+		if k.name == name {
 			return k, true
 		}
 	}

@@ -62,7 +62,7 @@ func (e *effective) object(out *Value, s shape, n node, path []string) {
 	for _, k := range s.keys {
 		at := append(path[:len(path):len(path)], k.name)
 		switch {
-		case k.later, k.name == "apis_dir" && len(path) == 0: // its APIs are among the others
+		case k.name == "apis_dir" && len(path) == 0: // its APIs are among the others
 		case k.name == "apis" && len(path) == 0:
 			e.allAPIs(out, k, at)
 		case has(k.name) && !isNull(lookup(n, k.name)):

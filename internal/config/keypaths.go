@@ -2,16 +2,13 @@ package config
 
 // KeyPaths lists every key that this version reads, by its place in config.yaml and in clients.yaml: "server.listen";
 // "apis.*.routes[].match" where names of people's own choice (*) and lists ([]) lie on the way. A list and a map that may have
-// more than one form are told by all of them. Keys that are known and not supported yet are absent.
+// more than one form are told by all of them.
 func KeyPaths() (config, clients []string) {
 	return configForm.shape.paths("", nil), clientsForm.shape.paths("", nil)
 }
 
 func (s shape) paths(at string, out []string) []string {
 	for _, k := range s.keys {
-		if k.later {
-			continue
-		}
 		path := k.name
 		if at != "" {
 			path = at + "." + k.name

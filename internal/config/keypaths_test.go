@@ -19,7 +19,4 @@ func TestKeyPaths(t *testing.T) {
 			t.Errorf("%s is missing among %v", want, clients)
 		}
 	}
-	if later := "clients.*.tls_subject"; slices.Contains(clients, later) {
-		t.Errorf("%s is listed, and not supported", later)
-	}
 }

@@ -97,7 +97,7 @@ var serverForm = object(
 		is("key_file", aFile, func(t *rawServerTLS) *val[string] { return &t.keyFile }).must().
 			says("The certificate's key, in PEM, unencrypted.").such("tls.key"),
 		is("client_ca_file", aFile, func(t *rawServerTLS) *val[string] { return &t.clientCAFile }).
-			says("Who signs the certificates that clients are asked for. None is ever required; none is asked for by default.").such("clients-ca.pem"),
+			says("Who signs the certificates of clients with auth: tls_client_auth, which all are asked for and nobody must have. By default none is asked for, but where a client has auth: self_signed_tls_client_auth.").such("clients-ca.pem"),
 	), func(s *rawServer) *val[*rawServerTLS] { return &s.tls }).
 		says("TLS on the public listener, which is plain HTTP by default. The files are read anew when they change.").such("{cert_file: tls.crt, key_file: tls.key}"),
 	is("h2c", aBool, func(s *rawServer) *val[bool] { return &s.h2c }).

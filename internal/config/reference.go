@@ -30,9 +30,6 @@ func Reference(clients bool) []Key {
 
 func (s shape) reference(at string, out []Key) []Key {
 	for _, k := range s.keys {
-		if k.later {
-			continue
-		}
 		path := strings.TrimPrefix(at+"."+k.name, ".")
 		below := k.shape.reference(path, nil)
 		out = append(out, Key{Path: path, Kind: k.shape.what(), Doc: k.text(), Example: k.sample, Section: len(below) > 0})

@@ -194,9 +194,6 @@ func (s shape) textSchema() *jsonSchema {
 func (s shape) objectSchema() *jsonSchema {
 	out := &jsonSchema{Type: "object", Additional: false}
 	for _, k := range s.keys {
-		if k.later {
-			continue
-		}
 		if k.required {
 			out.Required = append(out.Required, k.name)
 		}

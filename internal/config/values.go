@@ -95,14 +95,11 @@ func notEmpty(s string) error {
 	return nil
 }
 
-// word is one of a few words. words of unbuilt are known but belong to later versions.
-func word(words []string, unbuilt ...string) form[string] {
+// word is one of a few words.
+func word(words []string) form[string] {
 	f := textIs("word", func(s string) error {
 		if slices.Contains(words, s) {
 			return nil
-		}
-		if slices.Contains(unbuilt, s) {
-			return fmt.Errorf("%q is not supported by this version yet — write %s", s, strings.Join(words, " or "))
 		}
 		hint := didYouMean(s, slices.Values(words))
 		if hint == "" {

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"iter"
 	"maps"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -93,7 +92,6 @@ type keyShape struct {
 	name     string
 	required bool
 	nullable bool
-	later    bool // not supported by this version
 	said
 	shape shape
 }
@@ -101,8 +99,7 @@ type keyShape struct {
 // key is one key of an object that is read into a T.
 type key[T any] struct {
 	keyShape
-	harmless []string // of a later key: the values that ask for nothing
-	read     func(*reader, node, *T)
+	read func(*reader, node, *T)
 }
 
 // is declares the key name, of form f, kept in the field that at returns.
@@ -132,12 +129,6 @@ func orNull[T, V any](name string, f form[V], at func(*T) *val[V]) key[T] {
 		read(r, n, t)
 	}
 	return k
-}
-
-// later declares a key of a feature that this version does not have. The values harmless ask for nothing, and
-// pass.
-func later[T any](name string, harmless ...string) key[T] {
-	return key[T]{keyShape: keyShape{name: name, later: true, shape: shape{kind: "any"}}, harmless: harmless}
 }
 
 // object is a map with known keys.
@@ -179,10 +170,6 @@ func readKey[T any](r *reader, parent node, table map[string]key[T], name, value
 		}
 		r.fail(name, "unknown key %q%s", clipText(name.Value), meant)
 	case value.Kind == 0: // reported by clean
-	case k.later && !slices.Contains(k.harmless, plain(value)):
-		name.path = value.path
-		r.fail(name, "is not supported by this version yet — remove it")
-	case k.later:
 	case isNull(value) && !k.nullable:
 		r.fail(value, "has no value — write one, or remove the key")
 	default:
@@ -191,21 +178,6 @@ func readKey[T any](r *reader, parent node, table map[string]key[T], name, value
 }
 
 func isNull(n node) bool { return n.Kind == yaml.ScalarNode && n.ShortTag() == "!!null" }
-
-// plain is a scalar's text, a list's members in brackets, or null.
-func plain(n node) string {
-	if isNull(n) {
-		return "null"
-	}
-	if n.Kind != yaml.SequenceNode {
-		return n.Value
-	}
-	var members []string
-	for _, m := range n.Content {
-		members = append(members, m.Value)
-	}
-	return "[" + strings.Join(members, " ") + "]"
-}
 
 // pairs yields the keys and values of a map whose keys are text and stand once; the others are reported.
 func (r *reader) pairs(n node) iter.Seq2[node, node] {

@@ -41,6 +41,12 @@ func (k *PublicKey) ID() string { return k.id }
 // Algorithm is the one algorithm that the key is used with.
 func (k *PublicKey) Algorithm() Algorithm { return k.alg }
 
+// Is reports whether k is that key of crypto/ecdsa, crypto/rsa or crypto/ed25519.
+func (k *PublicKey) Is(raw crypto.PublicKey) bool {
+	own, ok := k.raw.(interface{ Equal(crypto.PublicKey) bool })
+	return ok && own.Equal(raw)
+}
+
 // PrivateKey signs the tokens that we issue. It is immutable and may be shared between goroutines.
 type PrivateKey struct {
 	public  *PublicKey

@@ -1,0 +1,134 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"net/mail"
+	"net/netip"
+	"net/url"
+	"regexp"
+	"strings"
+)
+
+// The methods in which a client shows a certificate (RFC 8705 section 2).
+const (
+	tlsClientAuth  = "tls_client_auth"
+	selfSignedAuth = "self_signed_tls_client_auth"
+)
+
+// TLSSubject is what a client's certificate must name, in one of the ways of RFC 8705 section 2.1.2. The zero value names nothing.
+type TLSSubject struct {
+	Kind string // dn, san_dns, san_uri, san_ip or san_email; "": none
+	// Value is in the form in which it is compared: a dn without spaces around its commas and with the types in capitals, a name of
+	// DNS in lower case, an address as netip writes it.
+	Value string
+}
+
+type rawTLSSubject struct{ dn, dns, uri, ip, email val[string] }
+
+var tlsSubjectForm = object(
+	is("dn", parsed("distinguished name", readDN), func(s *rawTLSSubject) *val[string] { return &s.dn }).
+		says("The whole subject, as RFC 4514 writes it: openssl x509 -noout -subject -nameopt RFC2253.").such(`"CN=billing,O=Example"`),
+	is("san_dns", aHost, func(s *rawTLSSubject) *val[string] { return &s.dns }).
+		says("A name of DNS among the certificate's alternative names; wildcards stand for nothing.").such("billing.internal"),
+	is("san_uri", parsed("URI", readSubjectURI), func(s *rawTLSSubject) *val[string] { return &s.uri }).
+		says("A URI among them, byte for byte.").such("spiffe://example.com/billing"),
+	is("san_ip", parsed("address", readSubjectIP), func(s *rawTLSSubject) *val[string] { return &s.ip }).
+		says("An IP address among them.").such("192.0.2.7"),
+	is("san_email", parsed("email address", readSubjectEmail), func(s *rawTLSSubject) *val[string] { return &s.email }).
+		says("An email address among them, byte for byte.").such("billing@example.com"),
+).oneOf("dn", "san_dns", "san_uri", "san_ip", "san_email")
+
+// dnPart is one attribute of a distinguished name.
+var dnPart = regexp.MustCompile(`^([A-Za-z][A-Za-z0-9-]*|[0-9]+([.][0-9]+)*)=.+$`)
+
+// readDN brings a name into the form that crypto/x509 writes.
+func readDN(s string) (string, error) {
+	var out []string
+	for _, part := range splitDN(s, ',') {
+		var set []string
+		for _, attribute := range splitDN(part, '+') {
+			if attribute = strings.TrimSpace(attribute); !dnPart.MatchString(attribute) {
+				return "", errors.New("expected a distinguished name as in RFC 4514 — such as CN=billing,O=Example; openssl x509 -noout -subject -nameopt RFC2253 prints it")
+			}
+			name, value, _ := strings.Cut(attribute, "=")
+			set = append(set, strings.ToUpper(strings.TrimSpace(name))+"="+strings.TrimSpace(value))
+		}
+		out = append(out, strings.Join(set, "+"))
+	}
+	return strings.Join(out, ","), nil
+}
+
+// splitDN splits at a separator that no backslash stands before.
+func splitDN(s string, separator byte) (parts []string) {
+	start := 0
+	for i := 0; i < len(s); i++ {
+		switch s[i] {
+		case '\\':
+			i++
+		case separator:
+			parts, start = append(parts, s[start:i]), i+1
+		}
+	}
+	return append(parts, s[start:])
+}
+
+func readSubjectURI(s string) (string, error) {
+	if u, err := url.Parse(s); err != nil || !u.IsAbs() {
+		return "", fmt.Errorf("%q is not an absolute URI — write one such as spiffe://example.com/billing", clipText(s))
+	}
+	return s, nil
+}
+
+func readSubjectIP(s string) (string, error) {
+	a, err := netip.ParseAddr(s)
+	if err != nil || a.Zone() != "" {
+		return "", fmt.Errorf("%q is not an IP address", clipText(s))
+	}
+	return a.Unmap().String(), nil
+}
+
+func readSubjectEmail(s string) (string, error) {
+	if a, err := mail.ParseAddress(s); err != nil || a.Address != s {
+		return "", fmt.Errorf("%q is not an email address", clipText(s))
+	}
+	return s, nil
+}
+
+// subject is the one that is set.
+func (s *rawTLSSubject) subject() TLSSubject {
+	for kind, x := range map[string]val[string]{"dn": s.dn, "san_dns": s.dns, "san_uri": s.uri, "san_ip": s.ip, "san_email": s.email} {
+		if x.set {
+			return TLSSubject{kind, strings.TrimSuffix(x.v, ".")}
+		}
+	}
+	return TLSSubject{}
+}
+
+// buildTLSSubject finds what is missing for a client to authenticate by a certificate.
+func (r *reader) buildTLSSubject(c *Config, e entry[*rawClient]) (out TLSSubject) {
+	raw := e.v
+	if raw.tlsSubject.v != nil {
+		one := 0
+		for _, x := range []val[string]{raw.tlsSubject.v.dn, raw.tlsSubject.v.dns, raw.tlsSubject.v.uri, raw.tlsSubject.v.ip, raw.tlsSubject.v.email} {
+			if x.present() {
+				one++
+			}
+		}
+		if one != 1 {
+			r.fail(raw.tlsSubject.at, "expected exactly one of dn, san_dns, san_uri, san_ip and san_email")
+		}
+		out = raw.tlsSubject.v.subject()
+	}
+	switch auth := raw.auth; {
+	case auth.v == tlsClientAuth && !raw.tlsSubject.present():
+		r.fail(auth.at, "any certificate of server.tls.client_ca_file would do — add tls_subject, such as tls_subject: {san_dns: %s.internal}", clipText(e.name))
+	case auth.v == tlsClientAuth && (c.Server.TLS == nil || c.Server.TLS.ClientCAs == nil):
+		r.fail(auth.at, "needs server.tls.client_ca_file in config.yaml, which says who signs the certificates of clients")
+	case auth.v == selfSignedAuth && c.Server.TLS == nil:
+		r.fail(auth.at, "needs server.tls in config.yaml: certificates are shown by TLS")
+	case auth.v != tlsClientAuth && raw.tlsSubject.present():
+		r.warn(raw.tlsSubject.at, "has no effect without auth: tls_client_auth")
+	}
+	return out
+}
