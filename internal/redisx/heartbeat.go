@@ -15,7 +15,8 @@ const (
 	beatTimeout = 500 * time.Millisecond
 )
 
-// heartbeat finds out by itself whether a master takes writes, once a second, and four times a second while it does not.
+// heartbeat finds out by itself whether a master takes writes, once a second, and four times a second while it does not, or does
+// too late for requests.
 type heartbeat struct {
 	up     atomic.Bool
 	runs   atomic.Bool // between start and stop
@@ -47,7 +48,7 @@ func (h *heartbeat) run(ctx context.Context, c *Client, s *server) {
 	for {
 		h.once(ctx, c, s)
 		wait := beatEvery
-		if !h.up.Load() {
+		if !h.up.Load() || s.breaker.isOpen() {
 			wait = firstBeat
 		}
 		if !pause(ctx, wait, nil) {
@@ -56,8 +57,8 @@ func (h *heartbeat) run(ctx context.Context, c *Client, s *server) {
 	}
 }
 
-// once writes, since a replica and a full server answer a PING too. A success closes the breaker; a failure counts in it
-// like any other.
+// once writes, since a replica and a full server answer a PING too. A success within what a request may wait closes the breaker: one
+// that took longer would have requests wait in vain until they opened it again. A failure counts in it like any other.
 func (h *heartbeat) once(ctx context.Context, c *Client, s *server) {
 	key := *s.beatKey.Load()
 	if key == "" {
@@ -65,7 +66,9 @@ func (h *heartbeat) once(ctx context.Context, c *Client, s *server) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, beatTimeout)
 	defer cancel()
+	sent := time.Now()
 	err := s.cmd.Set(ctx, key, 1, time.Minute).Err()
+	took := time.Since(sent)
 	if ctx.Err() == context.Canceled {
 		return
 	}
@@ -85,7 +88,7 @@ func (h *heartbeat) once(ctx context.Context, c *Client, s *server) {
 		c.pilot.look()
 		return
 	}
-	if s.breaker.isOpen() {
+	if s.breaker.isOpen() && took <= c.o.Budget {
 		s.breaker.close()
 	}
 }

@@ -2,6 +2,8 @@ package redisx
 
 import (
 	"context"
+	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -45,4 +47,36 @@ func TestSlowForRequestsAlone(t *testing.T) {
 	}
 	p.Heal()
 	eventually(t, "the heartbeat has closed the breaker", func() bool { return !c.Stats().Open && c.Stats().Up })
+}
+
+// TestALittleTooSlowForRequests: heartbeats that are answered, but later than a request may wait, leave the breaker open. Else
+// requests would wait in vain after each of them, until they had opened it again.
+func TestALittleTooSlowForRequests(t *testing.T) {
+	t.Parallel()
+	s := redistest.Start(t)
+	p := redistest.StartProxy(t, s.Addr())
+	c := open(t, Options{Addrs: []string{p.Addr()}})
+	eventually(t, "the heartbeat is answered", func() bool { return c.Stats().Up })
+	p.Set(redistest.Slow(15 * time.Millisecond)) // there and back takes longer than the budget, and not as long as a read may
+	eventually(t, "the breaker is open", func() bool {
+		c.Run(within(t, c.Budget()), write, []string{"k"})
+		return c.Stats().Open
+	})
+	sets := func() int {
+		text, err := s.Client().Info(t.Context(), "commandstats").Result()
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, rest, _ := strings.Cut(text, "cmdstat_set:calls=")
+		n := 0
+		fmt.Sscan(rest, &n)
+		return n
+	}
+	before, opened := sets(), c.Stats().Opened
+	eventually(t, "several more heartbeats were sent", func() bool { return sets() >= before+4 })
+	if st := c.Stats(); !st.Up || !st.Open || st.Opened != opened {
+		t.Errorf("with heartbeats that are answered too late for requests: up %t, open %t, opened %d times, wanted up, open and %d", st.Up, st.Open, st.Opened, opened)
+	}
+	p.Heal()
+	eventually(t, "the heartbeat has closed the breaker", func() bool { return !c.Stats().Open })
 }
