@@ -133,6 +133,8 @@ func saidBy(err error) string {
 		"LOADING":     "it is still reading its data: try again",
 		"MISCONF":     "it can't write its data to its disk",
 		"CLUSTERDOWN": "its cluster does not serve",
+		// An alert of TLS 1.3, which Redis speaks where its library does.
+		"certificate required": "it asks for a certificate: set cert_file and key_file in tls, or tls-auth-clients no in Redis",
 	} {
 		if err != nil && strings.Contains(err.Error(), word) {
 			return fix

@@ -21,6 +21,15 @@ func (p *prober) certificates() {
 	if t := p.cfg.Server.TLS; t != nil {
 		p.look([]string{"server", "tls", "cert_file"}, "the listener's certificate", func(context.Context) error { return valid(t.Certificate.Leaf, time.Now()) })
 	}
+	if r := p.cfg.State.Redis; r != nil && r.CertFile != "" {
+		p.look([]string{"state", "redis", "tls", "cert_file"}, "the certificate for Redis", func(context.Context) error {
+			pair, err := tls.LoadX509KeyPair(r.CertFile, r.KeyFile)
+			if err != nil {
+				return err
+			}
+			return valid(pair.Leaf, time.Now())
+		})
+	}
 	for _, api := range p.cfg.APIs {
 		if api.UpstreamTLS == nil || api.UpstreamTLS.Certificate == nil {
 			continue

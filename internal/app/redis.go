@@ -2,11 +2,7 @@ package app
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
-	"fmt"
 	"log/slog"
-	"os"
 	"time"
 
 	"gatehouse/internal/config"
@@ -25,16 +21,9 @@ func openRedis(r *config.Redis, log *slog.Logger) (*redisx.Client, error) {
 		o.Mode = redisx.Cluster
 	}
 	if r.TLS {
-		o.TLS = &tls.Config{MinVersion: tls.VersionTLS12}
-		if r.CAFile != "" {
-			pem, err := os.ReadFile(r.CAFile)
-			if err != nil {
-				return nil, err
-			}
-			o.TLS.RootCAs = x509.NewCertPool()
-			if !o.TLS.RootCAs.AppendCertsFromPEM(pem) {
-				return nil, fmt.Errorf("state.redis.tls.ca_file: %s holds no PEM certificate", r.CAFile)
-			}
+		var err error
+		if o.TLS, err = redisTLS(r); err != nil {
+			return nil, err
 		}
 	}
 	return redisx.Open(o), nil

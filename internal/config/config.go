@@ -114,9 +114,14 @@ type Redis struct {
 	SentinelPassword secret.Text
 	TLS              bool   // to Sentinels too
 	CAFile           string // empty: the system's roots
-	Prefix           string
-	Budget           time.Duration
-	Pos              Pos
+	// CertFile and KeyFile hold the certificate that servers and Sentinels are shown; empty: none. They were found good, and are to be
+	// read again for each connection: their content may change without a restart.
+	CertFile, KeyFile string
+	// ServerName is what the certificates of all servers and Sentinels must be for; empty: the host that is dialled.
+	ServerName string
+	Prefix     string
+	Budget     time.Duration
+	Pos        Pos
 }
 
 // The modes of Redis.

@@ -148,7 +148,7 @@ type rawRedis struct {
 // rawRedisUser is who logs in, at the servers or at the Sentinels.
 type rawRedisUser struct{ name, password, passwordFile val[string] }
 
-type rawRedisTLS struct{ caFile val[string] }
+type rawRedisTLS struct{ caFile, certFile, keyFile, serverName val[string] }
 
 var redisForm = object(
 	is("mode", word([]string{"standalone", "sentinel", "cluster"}), func(s *rawRedis) *val[string] { return &s.mode }).
@@ -172,6 +172,12 @@ var redisForm = object(
 	is("tls", object(
 		is("ca_file", aFile, func(t *rawRedisTLS) *val[string] { return &t.caFile }).
 			says("The certificates that Redis's must be signed by, in PEM. The system's roots by default.").such("redis-ca.pem"),
+		is("cert_file", aFile, func(t *rawRedisTLS) *val[string] { return &t.certFile }).
+			says("The certificate that Redis is shown, in PEM, which it asks for unless tls-auth-clients is no. Read for each connection. None by default.").such("redis.crt"),
+		is("key_file", aFile, func(t *rawRedisTLS) *val[string] { return &t.keyFile }).
+			says("Its key, in PEM.").such("redis.key"),
+		is("server_name", aHost, func(t *rawRedisTLS) *val[string] { return &t.serverName }).
+			says("The name that the certificates of all servers and Sentinels must have. The host that is dialled by default.").such("redis.internal"),
 	), func(s *rawRedis) *val[*rawRedisTLS] { return &s.tls }).
 		says("TLS to Redis, and to the Sentinels; {} takes the system's roots. No TLS by default.").such("{ca_file: redis-ca.pem}"),
 	is("prefix", aPrefixName, func(s *rawRedis) *val[string] { return &s.prefix }).

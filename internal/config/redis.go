@@ -24,14 +24,24 @@ func (r *reader) buildRedis(x val[*rawRedis]) *Redis {
 	out.Password = r.redisPassword(raw.user, "")
 	out.SentinelUsername, out.SentinelPassword = raw.sentinel.name.v, r.redisPassword(raw.sentinel, "sentinel_")
 	r.checkRedisMode(x, out)
-	if out.TLS && raw.tls.v.caFile.set {
-		out.CAFile = r.certificates(raw.tls.v.caFile)
+	if out.TLS {
+		r.buildRedisTLS(raw.tls.v, out)
 	}
 	remote := slices.ContainsFunc(out.Addrs, func(a string) bool { return !listenEndpoint(a).loopback() })
 	if remote && !raw.tls.present() {
 		r.warn(x.at, "Redis is reached over the network without TLS — add tls: {}")
 	}
 	return out
+}
+
+func (r *reader) buildRedisTLS(raw *rawRedisTLS, out *Redis) {
+	out.ServerName = raw.serverName.v
+	if raw.caFile.set {
+		out.CAFile = r.certificates(raw.caFile)
+	}
+	if cert, _ := r.shownPair(raw.certFile, raw.keyFile); cert != nil {
+		out.CertFile, out.KeyFile = near(raw.certFile.at, raw.certFile.v), near(raw.keyFile.at, raw.keyFile.v)
+	}
 }
 
 // checkRedisMode finds what is missing for the mode, and what another mode needs. Nothing is guessed from the rest.

@@ -193,41 +193,43 @@ func (r *reader) upstreamTLS(a *rawAPI, api *API) *UpstreamTLS {
 		}
 		out.CA = content
 	}
-	switch {
-	case raw.certFile.present() && !raw.keyFile.present():
-		r.fail(raw.certFile.at, "a certificate needs its key — add key_file")
-	case raw.keyFile.present() && !raw.certFile.present():
-		r.fail(raw.keyFile.at, "a key needs its certificate — add cert_file")
-	case raw.certFile.set && raw.keyFile.set:
-		r.upstreamPair(raw, out)
-	}
+	out.Certificate, out.Key = r.shownPair(raw.certFile, raw.keyFile)
 	return out
 }
 
-// upstreamPair reads the certificate that upstreams are shown, and its key.
-func (r *reader) upstreamPair(raw *rawUpstreamTLS, out *UpstreamTLS) {
-	certFile, keyFile := near(raw.certFile.at, raw.certFile.v), near(raw.keyFile.at, raw.keyFile.v)
+// shownPair reads a certificate that is shown to others, and its key; neither of which is set where the other is missing.
+func (r *reader) shownPair(certAt, keyAt val[string]) (cert []byte, key secret.Text) {
+	switch {
+	case certAt.present() && !keyAt.present():
+		r.fail(certAt.at, "a certificate needs its key — add key_file")
+	case keyAt.present() && !certAt.present():
+		r.fail(keyAt.at, "a key needs its certificate — add cert_file")
+	}
+	if !certAt.set || !keyAt.set {
+		return nil, key
+	}
+	certFile, keyFile := near(certAt.at, certAt.v), near(keyAt.at, keyAt.v)
 	cert, certErr := r.files.file(certFile, maxSmall)
-	key, keyErr := r.files.file(keyFile, maxSmall)
+	text, keyErr := r.files.file(keyFile, maxSmall)
 	if certErr != nil {
-		r.fail(raw.certFile.at, "%v", certErr)
+		r.fail(certAt.at, "%v", certErr)
 	}
 	if keyErr != nil {
-		r.fail(raw.keyFile.at, "%v", keyErr)
+		r.fail(keyAt.at, "%v", keyErr)
 	}
 	if errors.Join(certErr, keyErr) != nil {
-		return
+		return nil, key
 	}
-	r.warnOpenFile(raw.keyFile.at, keyFile)
-	pair, err := tls.X509KeyPair(cert, key)
+	r.warnOpenFile(keyAt.at, keyFile)
+	pair, err := tls.X509KeyPair(cert, text)
 	if err != nil {
-		r.fail(raw.certFile.at, "%s and %s are no certificate and its key, both in PEM: %s", certFile, keyFile, strings.TrimPrefix(err.Error(), "tls: "))
-		return
+		r.fail(certAt.at, "%s and %s are no certificate and its key, both in PEM: %s", certFile, keyFile, strings.TrimPrefix(err.Error(), "tls: "))
+		return nil, key
 	}
 	if pair.Leaf != nil && time.Now().After(pair.Leaf.NotAfter) {
-		r.warn(raw.certFile.at, "the certificate in %s has expired on %s", certFile, pair.Leaf.NotAfter.UTC().Format(time.DateOnly))
+		r.warn(certAt.at, "the certificate in %s has expired on %s", certFile, pair.Leaf.NotAfter.UTC().Format(time.DateOnly))
 	}
-	out.Certificate, out.Key = cert, secret.Hide(string(key))
+	return cert, secret.Hide(string(text))
 }
 
 func healthOf(raw *rawHealth) *Health {

@@ -187,7 +187,7 @@ func (s *Server) clientOf(addr string) *redis.Client {
 	}
 	o.Password = s.arg("--requirepass")
 	if file := s.arg("--tls-ca-cert-file"); file != "" {
-		o.TLSConfig = &tls.Config{RootCAs: roots(s.t, file)}
+		o.TLSConfig = &tls.Config{RootCAs: roots(s.t, file), Certificates: []tls.Certificate{Pair(s.t, s.args)}}
 	}
 	return redis.NewClient(o)
 }

@@ -46,7 +46,7 @@ var kinds = []kind{
 	}},
 }
 
-// TestTheDocumentedUserSuffices has the least user, over TLS, in each mode do what this package does. What is done with it by
+// TestTheDocumentedUserSuffices has the least user, over TLS with certificates on both sides, in each mode do what this package does. What is done with it by
 // the packages that use this one is tested where all of them are, in internal/app.
 func TestTheDocumentedUserSuffices(t *testing.T) {
 	t.Parallel()
@@ -54,13 +54,14 @@ func TestTheDocumentedUserSuffices(t *testing.T) {
 		t.Run(k.name, func(t *testing.T) {
 			t.Parallel()
 			secure, ca := redistest.TLSArgs(t)
+			secure = append(secure, "--tls-auth-clients", "yes") // as Redis has it unless it is told otherwise
 			var log lines
 			o := k.start(t, append(serverUser(t), secure...), append(sentinelUser(t), secure...))
 			o.Username, o.Password = "gatehouse", secret.Hide(redistest.Password)
 			if o.Mode == Sentinel {
 				o.SentinelUsername, o.SentinelPassword = "gatehouse", secret.Hide(redistest.Password)
 			}
-			o.TLS = &tls.Config{RootCAs: authority(t, ca)}
+			o.TLS = &tls.Config{RootCAs: authority(t, ca), Certificates: []tls.Certificate{redistest.Pair(t, secure)}}
 			o.Budget = 5 * time.Second // handshakes, on a machine that is busy
 			o.Log = log.logger()
 			c := open(t, o)
