@@ -97,6 +97,27 @@ func TestTooLong(t *testing.T) {
 	}
 }
 
+func TestPeaked(t *testing.T) {
+	before := usage{100, []int{4, 4, 30}}
+	most := before.or(usage{500, []int{30, 40, 10}})
+	if most.goroutines != 500 || most.conns[0] != 30 || most.conns[2] != 30 {
+		t.Errorf("the most is %+v", most)
+	}
+	for name, tt := range map[string]struct {
+		most usage
+		want int
+	}{
+		"busy":                    {most, 0},
+		"a goroutine a request":   {usage{2000, []int{30, 40, 30}}, 1},
+		"connections without end": {usage{500, []int{30, 400, 30}}, 1},
+		"both, and of every node": {usage{2000, []int{400, 400, 400}}, 4},
+	} {
+		if got := peaked(before, tt.most, 24); len(got) != tt.want {
+			t.Errorf("%s: %d breaches %v, wanted %d", name, len(got), got, tt.want)
+		}
+	}
+}
+
 func TestGrown(t *testing.T) {
 	before := usage{100, []int{4, 4, 30}}
 	for name, tt := range map[string]struct {

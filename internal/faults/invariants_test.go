@@ -175,6 +175,15 @@ type usage struct {
 	conns      []int // connections to Redis, by node
 }
 
+// or is the larger of both, one by one.
+func (u usage) or(v usage) usage {
+	out := usage{max(u.goroutines, v.goroutines), slices.Clone(v.conns)}
+	for i, n := range u.conns {
+		out.conns[i] = max(out.conns[i], n)
+	}
+	return out
+}
+
 // grown are the breaches of the fourth invariant: after healing no more goroutines than before, but for a few that come and go,
 // and no more connections of a node than its pools may hold.
 func grown(before, after usage, pools int) (breaches []string) {
@@ -185,6 +194,21 @@ func grown(before, after usage, pools int) (breaches []string) {
 	for i, n := range after.conns {
 		if n > max(before.conns[i], pools) {
 			breaches = append(breaches, fmt.Sprintf("node %d has %d connections to Redis after healing, and had %d", i, n, before.conns[i]))
+		}
+	}
+	return breaches
+}
+
+// peaked are the breaches of the fourth invariant while faults last: the most that was seen at any moment. A network that stalls does not
+// tell of connections that were closed on this side, which is why there may be more of them than pools hold.
+func peaked(before, most usage, pools int) (breaches []string) {
+	const busy = 800 // with every caller and fault under way, and four for each connection through a network
+	if most.goroutines > before.goroutines+busy {
+		breaches = append(breaches, fmt.Sprintf("%d goroutines at one moment, and %d before", most.goroutines, before.goroutines))
+	}
+	for i, n := range most.conns {
+		if n > 4*pools {
+			breaches = append(breaches, fmt.Sprintf("node %d had %d connections to Redis at one moment, where its pools hold %d", i, n, pools))
 		}
 	}
 	return breaches

@@ -35,6 +35,7 @@ type watcher struct {
 	waits    []wait
 	timers   []wait
 	sizes    []size
+	most     usage    // the most of each that was seen at once
 	odd      []string // answers that nobody should get
 	tokens   int      // that were issued
 }
@@ -64,6 +65,7 @@ func TestRandomFaults(t *testing.T) {
 	breaches := forgotten(w.promises, w.sights, healed)
 	breaches = append(breaches, overLimit("c"+strconv.Itoa(limited), f.seen(), bucket{burst: burst, rate: rate, lost: s.lost, sizes: w.sizes})...)
 	breaches = append(breaches, tooLong(w.waits, w.timers, budget)...)
+	breaches = append(breaches, peaked(before, w.most, poolsHold())...)
 	breaches = append(breaches, f.settledUsage(before)...)
 	for _, b := range append(breaches, w.odd...) {
 		t.Error(b)
@@ -105,7 +107,17 @@ func (w *watcher) watch(beside *redistest.Proxy, seed uint64) {
 	})
 	last := time.Now()
 	w.keep(250*time.Millisecond, func() { last = w.count(last) })
+	w.keep(100*time.Millisecond, w.sample)
 	w.decide(beside)
+}
+
+// sample keeps the most goroutines and connections that there were at any moment that it looked.
+func (w *watcher) sample() {
+	now := usage{goroutines: runtime.NumGoroutine()} // those of the networks too: to look at stacks would stop all of them
+	for _, n := range w.f.nodes {
+		now.conns = append(now.conns, n.proxy.Conns())
+	}
+	w.note(func() { w.most = w.most.or(now) })
 }
 
 // count notes where a node knows of fewer nodes than there are: then its share of a limit is larger. It asks all of them, and
@@ -251,6 +263,7 @@ func (w *watcher) report() {
 			}
 		}
 	}
+	w.f.t.Logf("the most at any moment: %+v", w.most)
 	w.f.t.Logf("%d tokens issued; %d revocations answered, looked at %d times; admitted by %v; of %d decisions the longest took %s, of %d timers %s",
 		w.tokens, len(w.promises), len(w.sights), sources, len(w.waits), worst(w.waits), len(w.timers), worst(w.timers))
 }
@@ -273,13 +286,15 @@ func (f *fleet) usage() usage {
 	return u
 }
 
+// poolsHold is how many connections the pools of a node may hold.
+func poolsHold() int { return 10*runtime.GOMAXPROCS(0) + 4 }
+
 // settledUsage waits until what the fleet holds is what it held, and returns in what it is more, where it stays so.
 func (f *fleet) settledUsage(before usage) (breaches []string) {
-	pools := 10*runtime.GOMAXPROCS(0) + 4
 	var now usage
 	for start := time.Now(); ; time.Sleep(50 * time.Millisecond) {
 		now = f.usage()
-		if breaches = grown(before, now, pools); len(breaches) == 0 || time.Since(start) > patience {
+		if breaches = grown(before, now, poolsHold()); len(breaches) == 0 || time.Since(start) > patience {
 			f.t.Logf("goroutines and connections: %+v before, %+v after", before, now)
 			return breaches
 		}
