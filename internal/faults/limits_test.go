@@ -204,40 +204,6 @@ func (f *fleet) fellBack(first int) {
 	}
 }
 
-// added is what a limit adds to a request at a node: of pairs of requests, one without and one with a limit, each difference,
-// sorted.
-func (f *fleet) added(n *node, client, pairs int) []time.Duration {
-	f.t.Helper()
-	bearer := f.token(n, client, "limits")
-	n.call("free", bearer) // opens the connection
-	var out []time.Duration
-	for range pairs {
-		start := time.Now()
-		n.call("free", bearer)
-		middle := time.Now()
-		n.call("open", bearer)
-		out = append(out, time.Since(middle)-middle.Sub(start))
-	}
-	slices.Sort(out)
-	return out
-}
-
-// waitsAtMostBudget checks what limits add while a node finds out that Redis does not answer, and once it knows. The bound of
-// the first is the budget with room for a machine that is busy; what go-redis would wait by itself is seconds.
-func (f *fleet) waitsAtMostBudget(n *node, client int) {
-	f.t.Helper()
-	f.addsAtMostBudget(n, client)
-	f.eventually(n.name+" does without Redis", func() bool {
-		n.call("open", f.token(n, client, "limits"))
-		return n.metric("gatehouse_redis_breaker_open") == 1
-	})
-	after := f.added(n, client, 15)
-	f.t.Logf("%s: a limit adds %s at the median once it is", n.name, after[7])
-	if after[7] > budget {
-		f.t.Errorf("%s: with the breaker open a limit added %s to a request, wanted nothing", n.name, after[7])
-	}
-}
-
 // shared checks that limits are the fleet's again: every node decides by Redis, and together they give one bucket's worth. On
 // a busy machine a few answers in a row may miss the budget, and a breaker open once more; then it is looked at again, with
 // buckets of other clients.
@@ -254,14 +220,4 @@ func (f *fleet) shared(client int) {
 		f.settle()
 	}
 	f.t.Error("limits are not the fleet's again")
-}
-
-// addsAtMostBudget checks what limits add while a node finds out about Redis.
-func (f *fleet) addsAtMostBudget(n *node, client int) {
-	f.t.Helper()
-	added := f.added(n, client, 5)
-	f.t.Logf("%s: a limit adds %s at the median while Redis is found out", n.name, added[2])
-	if limit := budget + 200*time.Millisecond; added[2] > limit {
-		f.t.Errorf("%s: a limit added %s to a request, wanted at most %s", n.name, added[2], limit)
-	}
 }
