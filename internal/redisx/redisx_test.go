@@ -65,6 +65,35 @@ func TestRunLoadsTheScriptOnce(t *testing.T) {
 	if n := c.Stats().Errors["script"]; n != 0 {
 		t.Errorf("%d script errors counted, wanted 0: a script not loaded yet is none", n)
 	}
+	if n := served(t, s, "script|load"); n != 2 {
+		t.Errorf("the script was loaded %d times, wanted once at first and once after the flush", n)
+	}
+	// Many calls in one round trip to a server that has forgotten it take one load, and each is run once.
+	s.Client().ScriptFlush(t.Context())
+	calls := make([]Call, 100)
+	for i := range calls {
+		calls[i] = Call{Keys: []string{"n"}, Args: []any{1}}
+	}
+	for i, r := range c.RunAll(within(t, patience), count, calls) {
+		if got, err := r.Int64(); err != nil || got != int64(6+i+1) {
+			t.Fatalf("call %d gave %d, %v, wanted %d", i, got, err, 6+i+1)
+		}
+	}
+	if n := served(t, s, "script|load"); n != 3 {
+		t.Errorf("the script was loaded %d times, wanted once more", n)
+	}
+}
+
+// served is how often the server was sent a command.
+func served(t *testing.T, s *redistest.Server, command string) (n int) {
+	t.Helper()
+	text, err := s.Client().Info(t.Context(), "commandstats").Result()
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(text, "cmdstat_"+command+":calls=")
+	fmt.Sscan(rest, &n)
+	return n
 }
 
 func TestScriptErrorsNeverOpenTheBreaker(t *testing.T) {

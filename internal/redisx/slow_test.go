@@ -2,8 +2,6 @@ package redisx
 
 import (
 	"context"
-	"fmt"
-	"strings"
 	"testing"
 	"time"
 
@@ -62,16 +60,7 @@ func TestALittleTooSlowForRequests(t *testing.T) {
 		c.Run(within(t, c.Budget()), write, []string{"k"})
 		return c.Stats().Open
 	})
-	sets := func() int {
-		text, err := s.Client().Info(t.Context(), "commandstats").Result()
-		if err != nil {
-			t.Fatal(err)
-		}
-		_, rest, _ := strings.Cut(text, "cmdstat_set:calls=")
-		n := 0
-		fmt.Sscan(rest, &n)
-		return n
-	}
+	sets := func() int { return served(t, s, "set") }
 	before, opened := sets(), c.Stats().Opened
 	eventually(t, "several more heartbeats were sent", func() bool { return sets() >= before+4 })
 	if st := c.Stats(); !st.Up || !st.Open || st.Opened != opened {
