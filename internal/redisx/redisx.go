@@ -52,7 +52,7 @@ type Options struct {
 	Prefix string
 	// Budget is the longest that a request may wait. Zero means 25 ms.
 	Budget time.Duration
-	// Log gets a line when a master is lost or found, and when Redis refuses the user. Nil: none.
+	// Log gets a line when a master is lost or found, and when Redis refuses the user, or a script or key. Nil: none.
 	Log *slog.Logger
 }
 
@@ -78,7 +78,7 @@ type Client struct {
 	// cluster is the pilot where it is a cluster's, else nil.
 	cluster *cluster
 
-	refused atomic.Int64 // when it was last logged that Redis refuses the user, Unix seconds
+	said [classes]atomic.Int64 // when failures of a class were last logged that do not end by themselves, Unix seconds
 
 	cancel context.CancelFunc
 	done   sync.WaitGroup

@@ -99,7 +99,8 @@ func served(t *testing.T, s *redistest.Server, command string) (n int) {
 func TestScriptErrorsNeverOpenTheBreaker(t *testing.T) {
 	t.Parallel()
 	s := redistest.Start(t)
-	c := open(t, Options{Addrs: []string{s.Addr()}})
+	var log lines
+	c := open(t, Options{Addrs: []string{s.Addr()}, Log: log.logger()})
 	s.Client().Set(t.Context(), "word", "x", 0)
 	for _, source := range []string{`return redis.call('LPUSH', KEYS[1], 'a')`, `return nil + 1`, `error('no')`} {
 		broken := NewScript(source)
@@ -111,6 +112,9 @@ func TestScriptErrorsNeverOpenTheBreaker(t *testing.T) {
 	}
 	if st := c.Stats(); st.Open || st.Errors["script"] != 9*inARow {
 		t.Errorf("Stats() = %+v, wanted a closed breaker and %d script errors", st, 9*inARow)
+	}
+	if n := strings.Count(log.text(), "redis can't do what it was asked"); n != 1 || !log.has("WRONGTYPE") {
+		t.Errorf("the log says it %d times, wanted once in a minute:\n%s", n, log.text())
 	}
 }
 

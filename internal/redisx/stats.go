@@ -114,7 +114,7 @@ type observer struct {
 	s *server
 }
 
-// sayAgain is how often the log says that Redis refuses the user.
+// sayAgain is how often the log says that Redis refuses the user, or what it was asked.
 const sayAgain = time.Minute
 
 func (o observer) see(err error) {
@@ -132,18 +132,21 @@ func (o observer) see(err error) {
 	if class == Conn || demoted(err) {
 		o.c.pilot.look()
 	}
-	if class == Auth {
-		o.complain(err)
+	switch {
+	case class == Auth:
+		o.complain(class, err, "redis refuses this gateway: a configuration error, in state.redis (username, password) or in the user's ACL rules")
+	case class == Key && !redis.HasErrorPrefix(err, "TRYAGAIN"): // a slot that moves is nobody's fault
+		o.complain(class, err, "redis can't do what it was asked: somebody else has written a key with this gateway's prefix, or a script has an error")
 	}
 }
 
-// complain logs now and then that the configuration is wrong, on this side or in Redis.
-func (o observer) complain(err error) {
+// complain logs now and then what does not end by itself, such as a configuration that is wrong on this side or in Redis.
+func (o observer) complain(class Class, err error, what string) {
 	now := time.Now().Unix()
-	last := o.c.refused.Load()
-	if now-last >= int64(sayAgain/time.Second) && o.c.refused.CompareAndSwap(last, now) {
-		o.c.log.Error("redis refuses this gateway: a configuration error, in state.redis (username, password) or in the user's ACL rules",
-			"server", o.s.addr, "err", err)
+	said := &o.c.said[class]
+	last := said.Load()
+	if now-last >= int64(sayAgain/time.Second) && said.CompareAndSwap(last, now) {
+		o.c.log.Error(what, "server", o.s.addr, "err", err)
 	}
 }
 
