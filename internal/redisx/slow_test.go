@@ -62,9 +62,9 @@ func TestALittleTooSlowForRequests(t *testing.T) {
 	})
 	sets := func() int { return served(t, s, "set") }
 	before, opened := sets(), c.Stats().Opened
-	eventually(t, "several more heartbeats were sent", func() bool { return sets() >= before+4 })
-	if st := c.Stats(); !st.Up || !st.Open || st.Opened != opened {
-		t.Errorf("with heartbeats that are answered too late for requests: up %t, open %t, opened %d times, wanted up, open and %d", st.Up, st.Open, st.Opened, opened)
+	eventually(t, "several more heartbeats were sent, and one was answered", func() bool { return sets() >= before+4 && c.Stats().Up })
+	if st := c.Stats(); !st.Open || st.Opened != opened {
+		t.Errorf("with heartbeats that are answered too late for requests: open %t, opened %d times, wanted open and %d", st.Open, st.Opened, opened)
 	}
 	p.Heal()
 	eventually(t, "the heartbeat has closed the breaker", func() bool { return !c.Stats().Open })
