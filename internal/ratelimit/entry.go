@@ -116,11 +116,8 @@ func (e *entry) learn(g *group, permits int64) {
 		e.tats[i] += permits * interval
 	}
 	e.count(g.sent, g.granted*g.cost)
-	if t := e.shard.table; permits > 0 {
-		e.lots[1] = lot{permits, g.sent + t.lease}
-		e.shard.leased[e] = struct{}{}
-		t.granted.Add(permits)
-		e.expire(g.sent)
+	if permits > 0 {
+		e.hold(lot{permits, g.sent + e.shard.table.lease})
 	}
 	switch {
 	case g.granted < int64(len(g.waiters)):
@@ -128,6 +125,19 @@ func (e *entry) learn(g *group, permits int64) {
 	case permits < g.permits: // there are no more
 		e.hush(g.sent, 1)
 	}
+}
+
+// hold takes over permits. Those of an entry that was dropped while they were on their way, as by a reload, nobody will spend.
+func (e *entry) hold(l lot) {
+	t := e.shard.table
+	t.granted.Add(l.permits)
+	if e.shard.entries[e.key] != e {
+		t.lost.Add(l.permits)
+		return
+	}
+	e.lots[1] = l
+	e.shard.leased[e] = struct{}{}
+	e.expire(l.until - t.lease)
 }
 
 // hush has a refusal stand for a while.

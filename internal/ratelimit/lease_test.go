@@ -242,3 +242,34 @@ func TestConcurrentCallersShareLeases(t *testing.T) {
 		}
 	}
 }
+
+// Permits that come for an entry that a reload has dropped meanwhile are lost at once, and nothing of the entry is kept.
+func TestAReloadDropsLeasesOnTheirWay(t *testing.T) {
+	t.Parallel()
+	r := leasing(t)
+	p := slow("p", 4000)
+	r.heat(t, "a", 1, p)
+	r.settled(t)
+	c := Charge{Subject: Subject{ByClient, "local", "a"}, Policies: []*Policy{p}}
+	digest := c.Subject.digest()
+	sh := r.fleet.known.shard(&digest)
+	sh.mu.Lock()
+	e := sh.find(&c, &digest, r.fleet.clock(), "gh")
+	held := e.held()
+	sh.mu.Unlock()
+	g := newGroup(r.fleet, e, 1, false)
+	g.sent, g.permits = r.fleet.clock(), 10
+	r.take("a", 1, slow("p", 5000)) // the reload
+	r.settled(t)
+	before := r.Stats()
+	if before.Lost != held {
+		t.Errorf("%d permits were lost with the entry, wanted the %d that it held", before.Lost, held)
+	}
+	g.Done([]int64{0, 10, r.micros.Load(), r.micros.Load()}, nil)
+	sh.mu.Lock()
+	_, kept := sh.leased[e]
+	sh.mu.Unlock()
+	if st := r.Stats(); kept || st.Lost != before.Lost+10 || st.Leased != before.Leased+10 || st.Held != before.Held {
+		t.Errorf("kept: %t, %+v, wanted 10 more leased and lost than in %+v", kept, st, before)
+	}
+}
