@@ -163,9 +163,13 @@ func TestASlotMovesAndNothingIsChargedTwice(t *testing.T) {
 	}
 	count("moved, not told", tag+"1")
 	servers.EndMove(slot, from, to)
+	moved := time.Now()
 	count("moved", tag+"1") // MOVED, unless the client knows already
 	count("moved", tag+"4")
 	eventually(t, "the client knows the new master", func() bool { return c.Shard(tag) == to.Addr() })
+	if took := time.Since(moved); took > lookEvery/2 {
+		t.Errorf("the client knew the new master after %s, wanted it to ask as soon as it was told MOVED", took)
+	}
 	count("known", tag+"1")
 	if stats := c.Stats(); stats.Open || stats.Errors["other"] != 0 {
 		t.Errorf("after a move: %+v", stats)

@@ -82,6 +82,15 @@ func TestRunLoadsTheScriptOnce(t *testing.T) {
 	if n := served(t, s, "script|load"); n != 3 {
 		t.Errorf("the script was loaded %d times, wanted once more", n)
 	}
+	for range 3 * enough { // within the second in which the breaker counts
+		s.Client().ScriptFlush(t.Context())
+		if err := c.Run(within(t, patience), count, []string{"n"}, 1).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if c.Stats().Opened != 0 {
+		t.Error("scripts that were forgotten opened the breaker")
+	}
 }
 
 // served is how often the server was sent a command.
