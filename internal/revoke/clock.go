@@ -9,7 +9,8 @@ import (
 // clock is the node's own clock and how the others stand to it. Safe for concurrent use.
 type clock struct {
 	now     func() time.Time
-	start   time.Time
+	start   time.Time // on the machine's clock, for elapsed alone
+	steady  steady
 	bearing atomic.Pointer[bearing] // by the last heartbeat; never nil
 }
 
@@ -19,13 +20,15 @@ type bearing struct {
 	at           time.Time // on Redis's clock; zero: not since this process began
 }
 
-func newClock(now func() time.Time) *clock {
-	c := &clock{now: now, start: now()}
+// newClock returns a clock that reads now. Hold is how long anything is kept.
+func newClock(now func() time.Time, hold time.Duration) *clock {
+	c := &clock{now: now, start: time.Now(), steady: steady{hold: hold}}
+	c.steady.at(now(), 0)
 	c.bearing.Store(new(bearing))
 	return c
 }
 
-// local is the node's own time. What expires does so by it, like the tokens themselves.
+// local is the node's own time. Tokens expire by it; what is revoked is kept for as long as it counts by earliest.
 func (c *clock) local() time.Time { return c.now() }
 
 // fleet is the time on which the fleet agrees, by the last heartbeat.
@@ -40,8 +43,15 @@ func (c *clock) lead() time.Duration {
 	return b.fleet - b.redis
 }
 
-// earliest is the earlier of the node's own time and the fleet's: what has expired by it has by both.
-func (c *clock) earliest() time.Time { return c.now().Add(min(0, c.bearing.Load().fleet)) }
+// earliest is the earliest of the node's own time, the same without leaps, and the fleet's: what has expired by it has by all.
+func (c *clock) earliest() time.Time {
+	now := c.now()
+	own, fleet := c.steady.at(now, c.elapsed()), now.Add(min(0, c.bearing.Load().fleet))
+	if own.Before(fleet) {
+		return own
+	}
+	return fleet
+}
 
 // latest is the later of the two: what is ahead of it is ahead of both.
 func (c *clock) latest() time.Time { return c.now().Add(max(0, c.bearing.Load().fleet)) }
@@ -57,8 +67,8 @@ func (c *clock) found() string {
 	return fmt.Sprintf("%d %d", -b.redis.Milliseconds(), b.at.UnixMilli())
 }
 
-// elapsed is the time since the start, on the monotonic clock where there is one.
-func (c *clock) elapsed() time.Duration { return c.now().Sub(c.start) }
+// elapsed is the time since the start, on the machine's monotonic clock, which nobody sets.
+func (c *clock) elapsed() time.Duration { return time.Since(c.start) }
 
 // offset is how far Redis's clock is ahead of the node's own, if it was read between sent and got.
 func offset(redis, sent, got time.Time) time.Duration {

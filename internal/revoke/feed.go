@@ -273,7 +273,7 @@ func (f *Feed) ahead(e *Entry) bool {
 
 // apply adds what is new to the set, which counts at once, and then to the journal.
 func (f *Feed) apply(entries []Entry) {
-	now := f.clock.local().Unix()
+	now := f.clock.earliest().Unix()
 	var news []Entry
 	for i := range entries {
 		if entries[i].Expires > now && !f.set.Holds(&entries[i]) {

@@ -151,7 +151,7 @@ func limited(ctx context.Context, scan func(context.Context) ([]string, uint64, 
 // push gives Redis all that it lacks of what this node holds. Rules that wait in the outbox are left to it: their T may
 // come from a clock that was wrong, and is looked at there.
 func (f *Feed) push(ctx context.Context) error {
-	now := f.clock.local().Unix()
+	now := f.clock.earliest().Unix()
 	batch := make([]Entry, 0, pushCount)
 	for e := range f.set.All() {
 		if e.Expires <= now || e.Kind != Token && f.outbox.holds(e) {

@@ -82,7 +82,7 @@ func open(ctx context.Context, o Options, p pace) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{journal: journal, clock: newClock(o.Now), log: o.Log, pace: p, life: o.MaxLifetime}
+	s := &Store{journal: journal, clock: newClock(o.Now, o.MaxLifetime+Skew), log: o.Log, pace: p, life: o.MaxLifetime}
 	queue, err := journal.Load(o.Now().Unix(), s.set.Add)
 	if err != nil {
 		return nil, err
@@ -217,28 +217,44 @@ func (s *Store) Stats() Stats {
 	return out
 }
 
-// settles writes what the disk did not take, once it takes it, until ctx ends.
-func (s *Store) settles(ctx context.Context) {
-	trouble := trouble{log: s.log, what: "journal of revocations"}
-	for pause(ctx, s.pace.settle) {
-		trouble.note(ctx, s.journal.settle(s.clock.local().Unix()))
+// recall takes in again what had expired by a clock that was since set back: what the process began with is what had not
+// expired then.
+func (s *Store) recall(now int64, by time.Duration) {
+	queue, err := s.journal.Load(now, s.set.Add)
+	if err != nil {
+		s.log.Error("revocations of before the clock was set back were not read again", "err", err)
+		return
+	}
+	s.log.Warn("the clock was set back: what had expired by it is taken for revoked again", "by", by.Round(time.Millisecond))
+	if s.feed != nil {
+		s.feed.outbox.add(queue...)
+		s.feed.relink.Store(true)
 	}
 }
 
-// sweeps removes what has expired, at once and then at its pace, until ctx ends.
+// settles writes what the disk did not take, once it takes it, and heeds a clock that is set back, until ctx ends.
+func (s *Store) settles(ctx context.Context) {
+	trouble := trouble{log: s.log, what: "journal of revocations"}
+	for pause(ctx, s.pace.settle) {
+		now := s.clock.earliest().Unix()
+		if by := s.clock.steady.setBack(Skew / 2); by > 0 {
+			s.recall(now, by)
+		}
+		trouble.note(ctx, s.journal.settle(now))
+	}
+}
+
+// sweeps removes what has expired, at its pace, until ctx ends: not at once, since a machine's clock may be wrong when it starts.
 func (s *Store) sweeps(ctx context.Context) {
-	for {
+	for pause(ctx, s.pace.sweep) {
 		if err := s.sweep(ctx); err != nil && ctx.Err() == nil {
 			s.log.Warn("expired revocations not removed", "err", err)
-		}
-		if !pause(ctx, s.pace.sweep) {
-			return
 		}
 	}
 }
 
 func (s *Store) sweep(ctx context.Context) error {
-	now := s.clock.local().Unix()
+	now := s.clock.earliest().Unix()
 	s.set.Drop(now)
 	if err := s.journal.Drop(now); err != nil {
 		s.failed.Add(1)
