@@ -304,6 +304,57 @@ func TestRuleInTheFuture(t *testing.T) {
 	}
 }
 
+// TestRuleInTheFutureSwallowsNone: a T in Redis that no node heeds does not keep a good one of the same client from the fleet.
+func TestRuleInTheFutureSwallowsNone(t *testing.T) {
+	t.Parallel()
+	e, nodes := fleet(t, 2)
+	c, far := e.server.Client(), time.Now().Unix()+3600
+	member := ruleKey{Client, "local", "billing"}.String()
+	if err := c.HSet(t.Context(), "gh:{rev}:rule", member, fmt.Sprintf("%d %d", far, far+90000)).Err(); err != nil {
+		t.Fatal(err)
+	}
+	old := nodes[1].issue("billing")
+	if res := nodes[0].mustRevoke(Entry{Kind: Client, Issuer: "local", Name: "billing"}); res != (Result{Local: true, Shared: true, Applied: 2, Live: 2}) {
+		t.Errorf("Revoke = %+v", res)
+	}
+	for i, n := range []*node{nodes[0], nodes[1], e.start(t, t.TempDir()).synced()} {
+		if !n.Revoked(old) {
+			t.Errorf("node %d lets pass what Revoke said is applied", i)
+		}
+		if n.Revoked(n.issue("billing")) {
+			t.Errorf("node %d refuses the token it issues after the revocation", i)
+		}
+	}
+}
+
+// TestJournalFromAWrongClock: a node that made a T an hour ahead while it ran alone keeps it to itself, and offers it until its time
+// has come.
+func TestJournalFromAWrongClock(t *testing.T) {
+	t.Parallel()
+	e, nodes := fleet(t, 2)
+	dir := t.TempDir()
+	alone := engine{}.start(t, dir, func(o *Options, _ *pace) { o.Now = func() time.Time { return time.Now().Add(time.Hour) } })
+	alone.mustRevoke(Entry{Kind: Client, Issuer: "local", Name: "billing"})
+	alone.stop()
+	joined := e.start(t, dir).synced()
+	if n, err := e.server.Client().HLen(t.Context(), "gh:{rev}:rule").Result(); n != 0 || err != nil {
+		t.Errorf("Redis has %d rules, %v, wanted none", n, err)
+	}
+	if s := joined.Stats(); s.Outbox != 1 {
+		t.Errorf("outbox %d, wanted the rule to wait for its time", s.Outbox)
+	}
+	old := nodes[0].issue("billing")
+	nodes[0].mustRevoke(Entry{Kind: Client, Issuer: "local", Name: "billing"})
+	if !nodes[1].Revoked(old) {
+		t.Error("the other node lets pass what Revoke said is applied")
+	}
+	for i, n := range nodes {
+		if n.Stats().Ignored != 0 || n.Revoked(n.issue("billing")) {
+			t.Errorf("node %d: %d rules ignored, and a new token is refused: %v", i, n.Stats().Ignored, n.Revoked(n.issue("billing")))
+		}
+	}
+}
+
 // TestOwnClockDoesNotMatter has nodes whose clocks are an hour off either way, beside one that agrees with Redis: T is in their time.
 func TestOwnClockDoesNotMatter(t *testing.T) {
 	t.Parallel()
@@ -503,7 +554,7 @@ func TestPublicationIsIdempotent(t *testing.T) {
 		{rule(now-9, now+900), 5},
 		{rule(now+60, now+900), 5}, // refused
 	} {
-		_, refused, err := f.publish(t.Context(), []Entry{tt.entry}, readAhead)
+		_, refused, err := f.publish(t.Context(), []Entry{tt.entry})
 		if err != nil || (len(refused) == 1) != (tt.entry.NotBefore > now) {
 			t.Fatalf("publication %d: refused %v, %v", i, refused, err)
 		}

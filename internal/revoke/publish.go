@@ -6,13 +6,13 @@ import "context"
 const pushCount = 200
 
 // publish adds entries to the truth and the log, and returns the log's head and the positions of rules that Redis refused,
-// as their T was more than ahead seconds ahead of the fleet's time; -1 refuses none.
-func (f *Feed) publish(ctx context.Context, entries []Entry, ahead int) (head streamID, refused []int, err error) {
+// as their T was more than readAhead seconds ahead of the fleet's time.
+func (f *Feed) publish(ctx context.Context, entries []Entry) (head streamID, refused []int, err error) {
 	if len(entries) == 0 {
 		return streamID{}, nil, nil
 	}
 	args := make([]any, 0, 3+4*len(entries))
-	args = append(args, logLength, ahead, f.clock.lead().Milliseconds())
+	args = append(args, logLength, readAhead, f.clock.lead().Milliseconds())
 	for i := range entries {
 		e, kind := &entries[i], "rule"
 		if e.Kind == Token {
@@ -27,10 +27,11 @@ func (f *Feed) publish(ctx context.Context, entries []Entry, ahead int) (head st
 	if err != nil {
 		return streamID{}, nil, err
 	}
-	return parsePublished(answer)
+	return parsePublished(answer, len(entries))
 }
 
-func parsePublished(answer []any) (head streamID, refused []int, err error) {
+// parsePublished reads the answer to a publication of so many entries.
+func parsePublished(answer []any, entries int) (head streamID, refused []int, err error) {
 	if len(answer) != 2 {
 		return streamID{}, nil, errAnswer
 	}
@@ -42,7 +43,7 @@ func parsePublished(answer []any) (head streamID, refused []int, err error) {
 	}
 	for _, p := range positions {
 		n, ok := p.(int64)
-		if !ok {
+		if !ok || n < 0 || n >= int64(entries) {
 			return streamID{}, nil, errAnswer
 		}
 		refused = append(refused, int(n))
@@ -56,7 +57,7 @@ func (f *Feed) flush(ctx context.Context) error {
 	for len(waiting) > 0 {
 		batch := waiting[:min(pushCount, len(waiting))]
 		waiting = waiting[len(batch):]
-		_, refused, err := f.publish(ctx, batch, readAhead)
+		_, refused, err := f.publish(ctx, batch)
 		if err != nil {
 			return err
 		}
@@ -82,7 +83,7 @@ func (f *Feed) unqueue() error {
 func (f *Feed) share(ctx context.Context, e Entry) Result {
 	f.outbox.add(e)
 	res := Result{Applied: 1, Live: f.nodes()}
-	head, refused, err := f.publish(ctx, []Entry{e}, readAhead)
+	head, refused, err := f.publish(ctx, []Entry{e})
 	if err != nil {
 		f.log.Warn("revocation queued until redis is back", "err", err)
 		f.beatSoon() // where the connection alone was cut, that is now

@@ -1,13 +1,12 @@
 -- Adds revocations to the truth, and to the feed those that are new there. Safe to repeat.
 -- KEYS: 1 tokens, 2 rules, 3 log, 4 head
--- ARGV: 1 length of the log, 2 seconds that a T may be ahead of the fleet's time (-1: any),
+-- ARGV: 1 length of the log, 2 seconds that a T may be ahead of the fleet's time,
 --       3 milliseconds that the fleet's time is ahead of this clock,
 --       then for each entry: "token" or "rule", member, T, expiry
 -- Returns the head, and the positions of the rules refused as too far ahead, from 0.
 -- Not given as such: the node reckons it by its own clock, which may step at any moment.
 local time = redis.call('TIME')
-local now = math.floor(time[1] + time[2] / 1000000 + tonumber(ARGV[3]) / 1000)
-local ahead = tonumber(ARGV[2])
+local latest = math.floor(time[1] + time[2] / 1000000 + tonumber(ARGV[3]) / 1000) + tonumber(ARGV[2])
 local head = redis.call('GET', KEYS[4]) or '0-0'
 local refused = {}
 
@@ -17,6 +16,10 @@ local function addRule(member, t, exp)
   if old then
     local oldT, oldExp = string.match(old, '^(%d+) (%d+)$')
     oldT, oldExp = tonumber(oldT or 0), tonumber(oldExp or 0)
+    if oldT > latest then
+      -- No node heeds it, and whoever made it offers it again when its time has come. Until then it must not swallow this one.
+      oldT, oldExp = 0, 0
+    end
     t, exp = math.max(tonumber(t), oldT), math.max(tonumber(exp), oldExp)
     if t == oldT and exp == oldExp then
       return nil
@@ -32,7 +35,7 @@ for i = 4, #ARGV, 4 do
   local new = false
   if kind == 'token' then
     new = redis.call('ZADD', KEYS[1], 'GT', 'CH', exp, member) == 1
-  elseif ahead >= 0 and tonumber(t) > now + ahead then
+  elseif tonumber(t) > latest then
     refused[#refused + 1] = (i - 4) / 4
   else
     t, exp = addRule(member, t, exp)

@@ -148,8 +148,8 @@ func limited(ctx context.Context, scan func(context.Context) ([]string, uint64, 
 	return scan(ctx)
 }
 
-// push gives Redis all that it lacks of what this node holds. Rules that wait in the outbox are left to it: their T may
-// come from a clock that was wrong, and is looked at there.
+// push gives Redis all that it lacks of what this node holds. Rules that wait in the outbox are left to it, and what Redis refuses
+// goes there: their T comes from a clock that was wrong, and they are offered until its time has come.
 func (f *Feed) push(ctx context.Context) error {
 	now := f.clock.earliest().Unix()
 	batch := make([]Entry, 0, pushCount)
@@ -158,13 +158,20 @@ func (f *Feed) push(ctx context.Context) error {
 			continue
 		}
 		if batch = append(batch, e); len(batch) == pushCount {
-			if _, _, err := f.publish(ctx, batch, -1); err != nil {
+			if err := f.pushed(ctx, batch); err != nil {
 				return err
 			}
 			batch = batch[:0]
 		}
 	}
-	_, _, err := f.publish(ctx, batch, -1)
+	return f.pushed(ctx, batch)
+}
+
+func (f *Feed) pushed(ctx context.Context, batch []Entry) error {
+	_, refused, err := f.publish(ctx, batch)
+	for _, at := range refused {
+		f.outbox.add(batch[at])
+	}
 	return err
 }
 
