@@ -37,7 +37,7 @@ func (f *Feed) beats(ctx context.Context) {
 		if err == nil {
 			err = f.flush(ctx)
 		}
-		redis.note(ctx, err)
+		redis.note(ctx, f.hint(err))
 		if err != nil {
 			wait /= 4
 		}
@@ -172,6 +172,15 @@ func (t *trouble) note(ctx context.Context, err error) {
 		t.log.Info(t.what + " works again")
 	}
 	t.down = err != nil
+}
+
+// hint says of an error what is behind it where that is not Redis's fault, and leaves others as they are.
+func (f *Feed) hint(err error) error {
+	if err == nil || !strings.Contains(err.Error(), "WRONGTYPE") {
+		return err
+	}
+	return fmt.Errorf("one of %s, %s, %s, %s, %s, %s is no longer what gatehouse made of it: something else writes under state.redis.prefix, "+
+		"and what it put there must be deleted: %w", f.keys.tokens, f.keys.rules, f.keys.log, f.keys.head, f.keys.nodes, f.keys.clocks, err)
 }
 
 // pause waits and reports whether ctx still goes on.

@@ -44,4 +44,10 @@ local old = redis.call('ZRANGEBYSCORE', KEYS[3], '-inf', string.format('%.0f', d
 if #old > 0 then
   redis.call('ZREM', KEYS[3], unpack(old))
 end
-return {time[1], time[2], redis.call('GET', KEYS[2]) or '0-0', live, heard}
+-- A head that is no entry's name is as good as none: the next publication sets it right.
+local head = redis.call('GET', KEYS[2]) or ''
+local at, seq = string.match(head, '^(%d+)%-(%d+)$')
+if not at or #at > 19 or #seq > 19 then
+  head = '0-0'
+end
+return {time[1], time[2], head, live, heard}

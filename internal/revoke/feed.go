@@ -148,7 +148,7 @@ func (f *Feed) read(ctx context.Context) {
 	wait := firstRetry
 	for ctx.Err() == nil {
 		err := f.step(ctx)
-		trouble.note(ctx, err)
+		trouble.note(ctx, f.hint(err))
 		if f.failed = err != nil; !f.failed {
 			wait = firstRetry
 			continue

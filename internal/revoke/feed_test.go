@@ -304,6 +304,59 @@ func TestRuleInTheFuture(t *testing.T) {
 	}
 }
 
+// TestForeignHead: a head that names no entry stops nothing.
+func TestForeignHead(t *testing.T) {
+	t.Parallel()
+	e, nodes := fleet(t, 2)
+	nodes[0].mustRevoke(live("a"))
+	for i, head := range []string{"junk", "", "1-", "99999999999999999999-0", "1-2 3"} {
+		if err := e.server.Client().Set(t.Context(), "gh:{rev}:head", head, 0).Err(); err != nil {
+			t.Fatal(err)
+		}
+		at := nodes[1].feed.beatAt.Load()
+		eventually(t, fmt.Sprintf("heartbeats go on with the head %q", head), func() bool { return nodes[1].feed.beatAt.Load() > at })
+		jti := fmt.Sprint("after head ", i)
+		if res := nodes[0].mustRevoke(live(jti)); !res.Shared {
+			t.Errorf("head %q: Revoke = %+v", head, res)
+		}
+		nodes[1].sees(jti)
+	}
+}
+
+// TestForeignKeys: where somebody else's data lies under one of our keys, staleness runs and the log says what to do; once it is
+// deleted all is well again, and nothing is lost.
+func TestForeignKeys(t *testing.T) {
+	t.Parallel()
+	for _, key := range []string{"jti", "rule", "log", "head", "nodes", "clocks"} {
+		t.Run(key, func(t *testing.T) {
+			t.Parallel()
+			var log lines
+			e := engine{redistest.Start(t)}
+			n := e.start(t, t.TempDir(), func(o *Options, _ *pace) { o.Log = log.logger() }).synced()
+			n.mustRevoke(live("a"))
+			n.mustRevoke(Entry{Kind: Client, Issuer: "local", Name: "billing"})
+			c, name := e.server.Client(), "gh:{rev}:"+key
+			if err := c.Eval(t.Context(), "redis.call('DEL', KEYS[1]); return redis.call('LPUSH', KEYS[1], 'x')", []string{name}).Err(); err != nil {
+				t.Fatal(err)
+			}
+			n.feed.relink.Store(true) // as a restart would
+			eventually(t, "the log says what to do", func() bool { return strings.Contains(log.String(), "something else writes under state.redis.prefix") })
+			eventually(t, "staleness grows", func() bool { return n.Staleness() > 200*time.Millisecond })
+			if res := n.mustRevoke(live("b")); !res.Local || !n.refuses("b") {
+				t.Errorf("Revoke = %+v", res)
+			}
+			if err := c.Del(t.Context(), name).Err(); err != nil {
+				t.Fatal(err)
+			}
+			eventually(t, "in sync again", func() bool { return n.Staleness() < 100*time.Millisecond && n.Stats().Outbox == 0 })
+			fresh := e.start(t, t.TempDir()).synced()
+			n.feed.relink.Store(true) // what was deleted besides is offered when it compares all
+			fresh.sees("a", "b")
+			eventually(t, "the rule is there", func() bool { return fresh.NotBefore("local", "billing", "") > 0 })
+		})
+	}
+}
+
 // TestRuleInTheFutureSwallowsNone: a T in Redis that no node heeds does not keep a good one of the same client from the fleet.
 func TestRuleInTheFutureSwallowsNone(t *testing.T) {
 	t.Parallel()

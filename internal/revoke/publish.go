@@ -85,7 +85,7 @@ func (f *Feed) share(ctx context.Context, e Entry) Result {
 	res := Result{Applied: 1, Live: f.nodes()}
 	head, refused, err := f.publish(ctx, []Entry{e})
 	if err != nil {
-		f.log.Warn("revocation queued until redis is back", "err", err)
+		f.log.Warn("revocation queued until redis is back", "err", f.hint(err))
 		f.beatSoon() // where the connection alone was cut, that is now
 		return res
 	}

@@ -4,10 +4,15 @@
 --       3 milliseconds that the fleet's time is ahead of this clock,
 --       then for each entry: "token" or "rule", member, T, expiry
 -- Returns the head, and the positions of the rules refused as too far ahead, from 0.
--- Not given as such: the node reckons it by its own clock, which may step at any moment.
+-- The fleet's time is not given as such: the node reckons it by its own clock, which may step at any moment.
 local time = redis.call('TIME')
 local latest = math.floor(time[1] + time[2] / 1000000 + tonumber(ARGV[3]) / 1000) + tonumber(ARGV[2])
-local head = redis.call('GET', KEYS[4]) or '0-0'
+-- A head that is no entry's name is as good as none.
+local head = redis.call('GET', KEYS[4]) or ''
+local at, seq = string.match(head, '^(%d+)%-(%d+)$')
+if not at or #at > 19 or #seq > 19 then
+  head = '0-0'
+end
 local refused = {}
 
 -- Returns T and expiry as they are now, or nothing where they were that before.
