@@ -4,7 +4,9 @@ package app
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
+	"math"
 	"net"
 	"net/http"
 	"runtime/debug"
@@ -158,12 +160,20 @@ func (a *App) Ready() (bool, string) {
 	case a.draining.Load():
 		return false, "draining"
 	case !a.revocations.Ready():
-		return false, "the revocations were never read from Redis"
+		return false, unread(a.revocations.Staleness())
 	}
 	if snap := a.current.Load(); snap != nil && len(snap.ring.Missing()) > 0 {
 		return false, "the signing keys were never read from Redis"
 	}
 	return true, ""
+}
+
+// unread says why a node that has not read the revocations since it began does not serve by what it knows.
+func unread(staleness time.Duration) string {
+	if staleness == math.MaxInt64 {
+		return "the revocations were never read from Redis"
+	}
+	return fmt.Sprintf("the revocations are not read from Redis yet, and those here are %s old", staleness.Round(time.Second))
 }
 
 // Config is the configuration in force.

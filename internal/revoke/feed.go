@@ -61,6 +61,7 @@ type Feed struct {
 	beatAt, readAt atomic.Int64
 	persisted      time.Duration // when sync was last written, likewise; the heartbeat's alone
 	ready          atomic.Bool
+	recent         bool                 // what was known before a restart is recent enough to serve by, should Redis be away. The reader's alone
 	live           atomic.Int64         // nodes alive by the last heartbeats; 0 before the first
 	sizing         sync.Mutex           // held while live and the clock's bearing change
 	sizedAt        time.Duration        // when a heartbeat last found as many, since the clock's start
@@ -121,7 +122,7 @@ func (f *Feed) resume(s synced, maxStaleness time.Duration) {
 	f.votes = int(s.nodes)
 	f.beatAt.Store(int64(-age))
 	f.readAt.Store(int64(-age))
-	f.ready.Store(age <= maxStaleness)
+	f.recent = age <= maxStaleness
 }
 
 // staleness is the time since heartbeat and reader both had succeeded; the longest Duration where they never have.
@@ -152,6 +153,9 @@ func (f *Feed) read(ctx context.Context) {
 		if f.failed = err != nil; !f.failed {
 			wait = firstRetry
 			continue
+		}
+		if f.recent && ctx.Err() == nil {
+			f.ready.Store(true)
 		}
 		pause(ctx, wait)
 		wait = min(2*wait, f.pace.beat/4)

@@ -13,6 +13,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"gatehouse/internal/redistest"
+	"gatehouse/internal/redisx"
 )
 
 // fleet is a Redis with n nodes in sync.
@@ -550,6 +551,7 @@ func TestReadyAtStart(t *testing.T) {
 		{"in the future", time.Hour, -2 * time.Hour, false},
 	} {
 		n := e.start(t, dir, within(tt.max, tt.now))
+		eventually(t, "Redis was asked in vain", func() bool { return n.Stats().Reconciled >= 2 })
 		if n.Ready() != tt.want || !n.refuses("a") {
 			t.Errorf("%s: Ready %v, wanted %v; refused %v", tt.name, n.Ready(), tt.want, n.refuses("a"))
 		}
@@ -560,6 +562,36 @@ func TestReadyAtStart(t *testing.T) {
 	}
 	e.server.Restart(false)
 	never.synced()
+}
+
+// TestReadyOnceItHasCaughtUp: a node that comes back to a Redis that answers does not serve by what it knew before. What was revoked
+// meanwhile would pass for as long as it takes to read all.
+func TestReadyOnceItHasCaughtUp(t *testing.T) {
+	t.Parallel()
+	e, nodes := fleet(t, 1)
+	proxy := redistest.StartProxy(t, e.server.Addr())
+	through := func(o *Options, _ *pace) {
+		c := redisx.Open(redisx.Options{Addrs: []string{proxy.Addr()}, Prefix: "gh"})
+		t.Cleanup(func() { c.Close() })
+		o.Redis = c
+	}
+	dir := t.TempDir()
+	n := e.start(t, dir, through).synced()
+	n.stop()
+	nodes[0].mustRevoke(live("missed"))
+	proxy.Set(redistest.Slow(50 * time.Millisecond)) // answers come in good time, and all of them take long
+	n = e.start(t, dir, through)
+	if n.Ready() {
+		t.Error("a node is ready before it has read anything")
+	}
+	eventually(t, "it is ready", n.Ready)
+	if !n.refuses("missed") {
+		t.Error("a node is ready, and lets pass what was revoked before it began")
+	}
+	n.stop()
+	proxy.Set(redistest.Swallowed)
+	n = e.start(t, dir, through)
+	eventually(t, "it is ready without Redis, by what it knows", n.Ready)
 }
 
 func TestExpiredLeavesRedis(t *testing.T) {

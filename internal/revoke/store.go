@@ -164,8 +164,8 @@ func (s *Store) Staleness() time.Duration {
 	return s.feed.staleness()
 }
 
-// Ready reports whether this node knows enough to serve: it has been in sync with the fleet, now or recently enough
-// before it was restarted. Once true it stays so. Without Redis it is always true.
+// Ready reports whether this node knows enough to serve: it is in sync with the fleet, or was recently enough before it was
+// restarted and Redis does not answer. Once true it stays so. Without Redis it is always true.
 func (s *Store) Ready() bool { return s.feed == nil || s.feed.ready.Load() }
 
 // Nodes is how many nodes the fleet had when last heard of, this one included; 1 without Redis.
