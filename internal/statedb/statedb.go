@@ -64,6 +64,9 @@ func Open(dir string) (*bbolt.DB, error) {
 // openCurrent opens the file that path names. A compaction by another process may have put a new file there while we
 // waited for the lock of the old one; then the lock that we got protects nothing, and we look again.
 func openCurrent(path string) (*bbolt.DB, error) {
+	if err := inspect(path); err != nil {
+		return nil, err
+	}
 	for range looks {
 		db, file, err := open(path)
 		if err != nil {
@@ -91,6 +94,11 @@ func current(file *os.File, path string) bool {
 
 // open is bbolt's Open with our options. It also returns the file that the database holds.
 func open(path string) (db *bbolt.DB, file *os.File, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = errors.Join(fmt.Errorf("%w (%v)", errDamaged, r), file.Close())
+		}
+	}()
 	db, err = bbolt.Open(path, 0o600, &bbolt.Options{
 		Timeout:        lockWait,
 		FreelistType:   bbolt.FreelistMapType,

@@ -3,6 +3,7 @@ package statedb
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -88,6 +89,74 @@ func TestOpenRefuses(t *testing.T) {
 		if !strings.HasPrefix(err.Error(), "state.dir "+d+": ") {
 			t.Errorf("Open(%s): %q does not begin with the directory", filepath.Base(d), err)
 		}
+	}
+}
+
+// Ensure a file that is not whole is refused with a word on what to do, and not with a panic; and that one half of bbolt's two
+// headers is enough, since a crash may tear the other.
+func TestDamaged(t *testing.T) {
+	t.Parallel()
+	const page = 4096
+	zero := make([]byte, page)
+	for name, damage := range map[string]func(t *testing.T, f *os.File, size int64){
+		"cut to half":          func(_ *testing.T, f *os.File, size int64) { f.Truncate(size / 2) },
+		"cut to three pages":   func(_ *testing.T, f *os.File, _ int64) { f.Truncate(3 * page) },
+		"both headers torn":    func(_ *testing.T, f *os.File, _ int64) { f.WriteAt(zero, 0); f.WriteAt(zero, page) },
+		"all but headers zero": func(_ *testing.T, f *os.File, size int64) { fill(f, size, zero) },
+		"all but headers noise": func(_ *testing.T, f *os.File, size int64) {
+			fill(f, size, bytes.Repeat([]byte{0xa5}, page))
+		},
+		"all but headers small numbers": func(_ *testing.T, f *os.File, size int64) {
+			fill(f, size, bytes.Repeat([]byte{2, 0, 0, 0}, page/4))
+		},
+		"first header torn":  nil,
+		"second header torn": nil,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			db := mustOpen(t, dir)
+			for i := range 300 {
+				put(t, db, "keep", fmt.Sprint("k", i), string(bytes.Repeat([]byte("v"), 1000)))
+			}
+			db.Close()
+			f, err := os.OpenFile(filepath.Join(dir, dbName), os.O_RDWR, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer f.Close()
+			if damage == nil {
+				f.WriteAt(zero, map[string]int64{"first header torn": 0, "second header torn": page}[name])
+				db, err := Open(dir)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer db.Close()
+				if got := get(t, db, "keep", "k1"); len(got) != 1000 {
+					t.Errorf("keep/k1 has %d bytes, want 1000", len(got))
+				}
+				return
+			}
+			damage(t, f, size(t, dir))
+			db, err = Open(dir)
+			if err == nil {
+				db.Close()
+				t.Fatal("Open succeeded")
+			}
+			if !strings.HasPrefix(err.Error(), "state.dir "+dir+": ") || !errors.Is(err, errDamaged) {
+				t.Errorf("Open: %v", err)
+			}
+			if again, err := Open(dir); err == nil || !errors.Is(err, errDamaged) { // the lock was let go of
+				t.Errorf("Open again: %v, %v", again, err)
+			}
+		})
+	}
+}
+
+// fill writes a page over all but the headers.
+func fill(f *os.File, size int64, page []byte) {
+	for at := int64(2 * len(page)); at < size; at += int64(len(page)) {
+		f.WriteAt(page, at)
 	}
 }
 
