@@ -394,6 +394,57 @@ func TestJoinFleet(t *testing.T) {
 	})
 }
 
+// A node that ran on its own, and has the wrong key file, neither signs with keys that the fleet can't read nor spoils them: with the
+// right file it brings them along.
+func TestJoinWithTheWrongKey(t *testing.T) {
+	t.Parallel()
+	s := redistest.Start(t)
+	o := member(t, s)
+	alone := o
+	alone.Redis = nil
+	r := start(t, alone, Use{Algorithms: es})
+	own := signer(r)
+	r.Close()
+	a := start(t, member(t, s), Use{Algorithms: es})
+	first := signer(a)
+
+	wrong := o
+	wrong.Seal = secret.Hide(strings.Repeat("x", SealKeySize))
+	r = start(t, wrong, Use{Algorithms: es})
+	eventually(t, 10*time.Second, "it tries on", func() bool { return r.Stats().Failures >= 2 })
+	if signer(r) != "" || r.JWKS() != nil || len(r.Missing()) != 1 {
+		t.Errorf("a node that can't read the ring signs with %q", signer(r))
+	}
+	if has, err := s.Client().HExists(t.Context(), ringKey, own).Result(); has || err != nil {
+		t.Errorf("its key in the ring: %v, %v", has, err)
+	}
+	r.Close()
+
+	r = start(t, o, Use{Algorithms: es})
+	eventually(t, 10*time.Second, "both know both keys, and sign with one", func() bool {
+		return signer(r) == signer(a) && signer(a) != "" && a.Key(own) != nil && r.Key(first) != nil
+	})
+}
+
+// A node that ran on its own and joins a fleet whose Redis is away signs once that is back.
+func TestJoinWhileRedisIsAway(t *testing.T) {
+	t.Parallel()
+	s := redistest.Start(t)
+	o := member(t, s)
+	alone := o
+	alone.Redis = nil
+	r := start(t, alone, Use{Algorithms: es})
+	own := signer(r)
+	r.Close()
+	s.Kill()
+	r = start(t, o, Use{Algorithms: es})
+	if signer(r) != "" {
+		t.Error("it signs before it knows whether the fleet can read its keys")
+	}
+	s.Restart(false)
+	eventually(t, 10*time.Second, "its key signs", func() bool { return signer(r) == own })
+}
+
 // lines is a log that tests read while it is written.
 type lines struct {
 	mu sync.Mutex

@@ -68,6 +68,8 @@ type lifecycle struct {
 	resumed time.Time  // when a ring that was there before was read; zero: this process made the first keys
 	mu      sync.Mutex // held over every change, calls to Redis among it
 	entries map[string]entry
+	own     map[string]entry // of a node that ran on its own, until they are part of the fleet's ring; plain has them on the disk
+	plain   store
 	seen    picture   // of Redis, when it was last read
 	owed    []entry   // used, and not on the disk yet
 	dirty   bool      // something is here that Redis may lack
@@ -110,8 +112,8 @@ func open(o Options) (*Ring, error) {
 	}
 	l := &lifecycle{store: store{o.DB, plainBucket, plainCodec{}}, clock: o.Now, log: o.Log, dirty: true,
 		waiters: waiters{nudge: make(chan struct{}, 1)}}
-	entries, err := l.store.read(func(err error) error { return err })
-	if err != nil {
+	var err error
+	if l.entries, err = l.store.read(func(err error) error { return err }); err != nil {
 		return nil, err
 	}
 	if o.Redis != nil {
@@ -120,37 +122,16 @@ func open(o Options) (*Ring, error) {
 			return nil, err
 		}
 		l.shared = newShared(o.Redis, c)
-		if entries, err = l.adopt(entries, store{o.DB, sealedBucket, c}); err != nil {
+		if err := l.join(store{o.DB, sealedBucket, c}); err != nil {
 			return nil, err
 		}
 	}
-	l.entries = entries
-	if len(entries) > 0 {
+	if len(l.entries)+len(l.own) > 0 {
 		l.resumed = l.now()
 	}
 	l.setUse(Use{})
 	r := &Ring{life: l}
 	return r, r.install()
-}
-
-// adopt takes the node's sealed ring, and makes the keys that it had while it ran on its own part of it.
-func (l *lifecycle) adopt(own map[string]entry, sealed store) (map[string]entry, error) {
-	entries, err := sealed.read(func(err error) error {
-		l.log.Error("a key in state.dir counts as absent: it was sealed under another tokens.ring_key_file, prefix or public_url", "err", err)
-		return nil
-	})
-	if err != nil {
-		return nil, err
-	}
-	if err := sealed.write(slices.Collect(maps.Values(own)), nil); err != nil {
-		return nil, err
-	}
-	if err := l.store.write(nil, slices.Collect(maps.Keys(own))); err != nil {
-		return nil, err
-	}
-	maps.Copy(entries, own)
-	l.store = sealed
-	return entries, nil
 }
 
 func (l *lifecycle) setUse(use Use) {
@@ -284,7 +265,7 @@ func (l *lifecycle) generate(alg token.Algorithm, now, signs time.Time) (entry, 
 // add puts a new key into the ring and withdraws others with it. won is false where another node had filled the slot.
 func (l *lifecycle) add(ctx context.Context, e entry, dead []entry) (won bool, err error) {
 	if l.shared != nil {
-		if len(l.seen.keys) == 0 && len(l.seen.broken) > 0 && len(l.entries) == 0 {
+		if l.foreign() && len(l.entries) == 0 {
 			return true, errForeign
 		}
 		if won, err = l.shared.propose(ctx, e, dead); err != nil {
@@ -294,10 +275,6 @@ func (l *lifecycle) add(ctx context.Context, e entry, dead []entry) (won bool, e
 	}
 	return true, l.keep(append([]entry{e}, dead...))
 }
-
-// errForeign keeps a node with the wrong key file from signing with keys that the rest of the fleet can't read.
-var errForeign = fmt.Errorf("%w: no key in it unseals; give every node of the fleet the same tokens.ring_key_file, public_url and prefix, "+
-	"or, if the file was replaced on purpose, stop every node and delete the ring from Redis", ErrUnavailable)
 
 // keep has keys on the disk, and then uses them. In a fleet a full disk stops no use: Redis and the other nodes have the
 // keys, they sign with them, and what they withdrew must not pass here. The disk is given them with the next that it takes.

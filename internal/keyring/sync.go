@@ -25,6 +25,9 @@ func (l *lifecycle) sync(ctx context.Context) error {
 	if l.dirty || !maps.Equal(raw, l.seen.raw) {
 		l.dirty = true // until all of this is done
 		l.look(l.shared.parse(raw))
+		if err := l.adopt(); err != nil {
+			return err
+		}
 		failed := l.take() // the disk's failure, which is no reason not to give
 		if err := l.give(ctx); err != nil {
 			return fmt.Errorf("%w: %w", ErrUnavailable, err)
