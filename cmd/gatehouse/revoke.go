@@ -107,13 +107,16 @@ func readRevocation(cmd *cobra.Command, args []string, expires string, q *admina
 func revokedLine(q adminapi.RevokeRequest, r adminapi.Revoked) string {
 	what := map[string]string{"token": "the token", "client": "every token of client " + q.Client, "key": "every token of key " + q.KID, "all": "every token"}[r.Kind]
 	kept := "on the disk of this node"
-	if r.Shared {
+	switch {
+	case r.Shared:
 		kept += " and in Redis"
+	case r.Queued:
+		kept += ", waiting for Redis"
 	}
 	line := fmt.Sprintf("revoked %s: refused by %d of %d nodes, %s", what, r.Applied, r.Live, kept)
 	switch left := r.Live - r.Applied; {
-	case left > 0 && !r.Shared:
-		line += "; Redis is away: the others follow once it is back"
+	case r.Queued:
+		line += "; the others follow once that takes it"
 	case left == 1:
 		line += "; 1 more within a second, or once it reaches Redis"
 	case left > 1:

@@ -143,7 +143,7 @@ func troubled() *adminapi.Status {
 		Revocations: adminapi.RevocationStatus{Tokens: 1204, Rules: 1, Staleness: sec(12.4), Outbox: 2, JournalErrors: 1, Policies: []adminapi.StalePolicy{{API: "orders", MaxStaleness: 600, OnStale: "deny"}, {API: "users", MaxStaleness: 30, OnStale: "allow"}}},
 		Fleet: []adminapi.FleetNode{{Name: "web-1:8080", Version: "v1.2.3", ID: "A", Self: true, Live: true, Heard: 12.4, Behind: sec(0), Clock: sec(0.012)}, {Name: "web-2:8080", Version: "v1.2.3", ID: "B", Live: true, Heard: 12.9, Behind: sec(1.25), Clock: sec(-3605)},
 			{Name: "web-3:8080", Version: "v1.2.2", ID: "C", Heard: 44}, {ID: "WRLCOLT6QBI2SY4DJH7M4PPXHV", Live: true, Heard: 12.5, Behind: sec(0)}},
-		Limits: adminapi.LimitStatus{Keys: 1, Decisions: map[string]int64{"redis": 1203, "local": 4}},
+		Limits: adminapi.LimitStatus{Nodes: 4, Keys: 1, Decisions: map[string]int64{"redis": 1203, "local": 4}},
 		Audit:  &adminapi.AuditStatus{Failing: true, Lost: 7},
 		Keys: []adminapi.Key{{ID: "qKFgY_Ck6v6_ktrd91uOir2oTz1vlC1IsTg2JkNokcc", Algorithm: "ES256", State: "current", Until: at.Add(time.Hour)},
 			{ID: "x4mZ1dCk6v6_ktrd91uOir2oTz1vlC1IsTg2JkNokcc", Algorithm: "ES256", State: "next"}},
@@ -186,7 +186,8 @@ func TestRevokedLine(t *testing.T) {
 		{adminapi.Revoked{Kind: "client", Local: true, Applied: 1, Live: 1}, "revoked every token of client worker: refused by 1 of 1 nodes, on the disk of this node"},
 		{adminapi.Revoked{Kind: "client", Local: true, Shared: true, Applied: 3, Live: 3}, "revoked every token of client worker: refused by 3 of 3 nodes, on the disk of this node and in Redis"},
 		{adminapi.Revoked{Kind: "token", Local: true, Shared: true, Applied: 2, Live: 3}, "revoked the token: refused by 2 of 3 nodes, on the disk of this node and in Redis; 1 more within a second, or once it reaches Redis"},
-		{adminapi.Revoked{Kind: "all", Local: true, Applied: 1, Live: 3}, "revoked every token: refused by 1 of 3 nodes, on the disk of this node; Redis is away: the others follow once it is back"},
+		{adminapi.Revoked{Kind: "all", Local: true, Queued: true, Applied: 1, Live: 3}, "revoked every token: refused by 1 of 3 nodes, on the disk of this node, waiting for Redis; the others follow once that takes it"},
+		{adminapi.Revoked{Kind: "all", Local: true, Queued: true, Applied: 1, Live: 1}, "revoked every token: refused by 1 of 1 nodes, on the disk of this node, waiting for Redis; the others follow once that takes it"},
 	} {
 		if got := revokedLine(q, tt.r); got != tt.want {
 			t.Errorf("got  %s\nwant %s", got, tt.want)

@@ -128,7 +128,11 @@ func limitLine(line func(string, string, ...any), s *adminapi.Status) {
 	if len(s.Limits.Decisions) > 0 {
 		decided = "decided by " + tally(s.Limits.Decisions)
 	}
-	line("limits", "%s; %s in memory", decided, count(s.Limits.Keys, "bucket"))
+	share := ""
+	if s.State.Redis != nil && s.Limits.Nodes > 1 {
+		share = fmt.Sprintf("; without Redis this node grants a share of 1/%d", s.Limits.Nodes)
+	}
+	line("limits", "%s; %s in memory%s", decided, count(s.Limits.Keys, "bucket"), share)
 }
 
 // clockOff is how far off, in seconds, a node's clock is that is worth a word; the log warns from there on, too.

@@ -66,6 +66,7 @@ type Revoked struct {
 	Kind    string `json:"kind"`    // token, client, key, all
 	Local   bool   `json:"local"`   // on this node's disk
 	Shared  bool   `json:"shared"`  // Redis has it; false when embedded, and while it waits for Redis
+	Queued  bool   `json:"queued"`  // it waits for Redis, and is shared once that takes it
 	Applied int    `json:"applied"` // nodes that refuse the tokens already, this one included
 	Live    int    `json:"live"`    // nodes that there are
 }

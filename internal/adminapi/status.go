@@ -115,6 +115,7 @@ type FleetNode struct {
 
 // LimitStatus is how limits are decided on this node.
 type LimitStatus struct {
+	Nodes     int              `json:"fleet_nodes"`     // how many nodes share a limit while Redis is away, this one included: as last known, restarts included
 	Keys      int              `json:"keys"`            // buckets in its memory
 	Decisions map[string]int64 `json:"decisions_total"` // since the start, by where they were made: memory, redis, local, open, closed …
 }

@@ -30,7 +30,7 @@ func (a *App) revoke(ctx context.Context, q adminapi.RevokeRequest) (adminapi.Re
 		return adminapi.Revoked{}, &admin.Error{Status: http.StatusServiceUnavailable, Message: fmt.Sprintf(
 			"refused from now on by %d of %d nodes, but this node would forget it at a restart, since its disk did not take it: %v; free some space and repeat it", res.Applied, res.Live, err)}
 	}
-	return adminapi.Revoked{Kind: e.Kind.String(), Local: res.Local, Shared: res.Shared, Applied: res.Applied, Live: res.Live}, nil
+	return adminapi.Revoked{Kind: e.Kind.String(), Local: res.Local, Shared: res.Shared, Queued: a.redis != nil && !res.Shared, Applied: res.Applied, Live: res.Live}, nil
 }
 
 // revocation is the entry that a request asks for, and the jti of the token that it is about, if it is about one.

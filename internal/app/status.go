@@ -43,7 +43,7 @@ func (a *App) status() adminapi.Status {
 	out := adminapi.Status{Version: a.opts.Version, Mode: a.opts.Mode, Node: a.nodeName(snap.cfg), Listen: a.public.Addr().String(), Admin: a.admin.Addr().String(),
 		Now: now.UTC(), Started: a.started.UTC(), Uptime: now.Sub(a.started).Seconds(),
 		State: a.stateStatus(snap.cfg, fleet), Revocations: a.revocationStatus(snap.cfg), Fleet: fleetStatus(fleet),
-		Limits: adminapi.LimitStatus{Keys: a.limiter.Stats().Keys, Decisions: a.limited.counts()},
+		Limits: adminapi.LimitStatus{Nodes: a.revocations.Nodes(), Keys: a.limiter.Stats().Keys, Decisions: a.limited.counts()},
 		Keys:   a.listKeys(), Upstreams: upstreamStatus(snap), Denials: a.denialsNow(recentDenials)}
 	out.Ready, out.Why = a.Ready()
 	out.Config = adminapi.ConfigStatus{Hash: short(snap.cfg.Hash), Loaded: snap.loaded.UTC(), APIs: len(snap.cfg.APIs), Routes: countRoutes(snap.cfg), Clients: len(snap.cfg.Clients)}

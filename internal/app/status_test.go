@@ -67,6 +67,9 @@ func TestStatus(t *testing.T) {
 		if d := got.Denials[0]; d.Reason != "no_route" || len(d.Path) > 300 || !strings.HasSuffix(d.Path, "xx…") {
 			t.Errorf("denial %+v", d)
 		}
+		if got.Limits.Nodes != 1 {
+			t.Errorf("%d nodes share a limit", got.Limits.Nodes)
+		}
 		if me := got.Fleet; len(me) != 1 || !me[0].Self || me[0].Name != got.Node {
 			t.Errorf("fleet %+v", me)
 		}
@@ -119,10 +122,13 @@ func TestStatusOfAFleet(t *testing.T) {
 	if a.asked().Node == b.asked().Node {
 		t.Error("the nodes can't be told apart")
 	}
+	for _, n := range []*node{a, b} {
+		eventually(t, 30*time.Second, "the share is a half", func() bool { return n.asked().Limits.Nodes == 2 })
+	}
 	redis.Stop()
 	eventually(t, 30*time.Second, "Redis is down", func() bool { r := a.asked().State.Redis; return !r.Up && *r.FleetAge > 1 })
 	got := a.asked()
-	if len(got.Fleet) != 2 || *got.Revocations.Staleness < 1 || len(got.State.Redis.Errors) == 0 || got.State.Redis.Mode != "standalone" || got.State.Redis.Addrs[0] != redis.Addr() {
+	if len(got.Fleet) != 2 || got.Limits.Nodes != 2 || *got.Revocations.Staleness < 1 || len(got.State.Redis.Errors) == 0 || got.State.Redis.Mode != "standalone" || got.State.Redis.Addrs[0] != redis.Addr() {
 		t.Errorf("%+v", got)
 	}
 }
