@@ -13,7 +13,6 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"gatehouse/internal/redistest"
-	"gatehouse/internal/redisx"
 )
 
 // fleet is a Redis with n nodes in sync.
@@ -570,17 +569,12 @@ func TestReadyOnceItHasCaughtUp(t *testing.T) {
 	t.Parallel()
 	e, nodes := fleet(t, 1)
 	proxy := redistest.StartProxy(t, e.server.Addr())
-	through := func(o *Options, _ *pace) {
-		c := redisx.Open(redisx.Options{Addrs: []string{proxy.Addr()}, Prefix: "gh"})
-		t.Cleanup(func() { c.Close() })
-		o.Redis = c
-	}
 	dir := t.TempDir()
-	n := e.start(t, dir, through).synced()
+	n := e.start(t, dir, through(t, proxy)).synced()
 	n.stop()
 	nodes[0].mustRevoke(live("missed"))
 	proxy.Set(redistest.Slow(50 * time.Millisecond)) // answers come in good time, and all of them take long
-	n = e.start(t, dir, through)
+	n = e.start(t, dir, through(t, proxy))
 	if n.Ready() {
 		t.Error("a node is ready before it has read anything")
 	}
@@ -590,7 +584,7 @@ func TestReadyOnceItHasCaughtUp(t *testing.T) {
 	}
 	n.stop()
 	proxy.Set(redistest.Swallowed)
-	n = e.start(t, dir, through)
+	n = e.start(t, dir, through(t, proxy))
 	eventually(t, "it is ready without Redis, by what it knows", n.Ready)
 }
 
