@@ -11,13 +11,16 @@ import (
 )
 
 const (
-	scanCount  = 500 // members that one scan asks for
+	scanCount = 500 // members that one scan asks for
+	// pullBatch is how many entries are taken in at once. They come in no order, so that each transaction of the journal touches pages
+	// all over the file: a quarter as many of them halves the time that a node takes to get a million. A revocation waits for one.
+	pullBatch  = 16384
 	evictsAny  = "allkeys-"
 	policyLine = "maxmemory_policy:"
 )
 
 // reconcile makes this node and Redis hold the same, then reads on from the head that the log had before: what is
-// published meanwhile comes twice at worst.
+// published meanwhile comes twice at worst. The node is up to date once it has what Redis has, before it gives what that lacks.
 func (f *Feed) reconcile(ctx context.Context) error {
 	f.again.rest(ctx, f.clock.elapsed(), f.pace.beat)
 	f.reconciled.Add(1)
@@ -35,13 +38,10 @@ func (f *Feed) reconcile(ctx context.Context) error {
 	if err := f.pullRules(ctx); err != nil {
 		return err
 	}
-	if err := f.push(ctx); err != nil {
-		return err
-	}
 	f.applied.Store(&head)
 	f.succeeded(&f.readAt, at)
 	f.beatSoon()
-	return nil
+	return f.push(ctx)
 }
 
 // again is how often all was compared lately. A log that links to nothing, as after an entry that is no node's, would have that
@@ -132,7 +132,7 @@ func (f *Feed) scan(ctx context.Context, scan func(context.Context, uint64) ([]s
 				batch = append(batch, e)
 			}
 		}
-		if next == 0 || len(batch) >= loadBatch {
+		if next == 0 || len(batch) >= pullBatch {
 			f.apply(batch)
 			batch = batch[:0]
 		}
