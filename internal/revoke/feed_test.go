@@ -694,6 +694,30 @@ func TestManyRevocationsAtOnce(t *testing.T) {
 	}
 }
 
+// TestLogIsBounded: the log holds about as many entries as it may, and the truth all of them.
+func TestLogIsBounded(t *testing.T) {
+	t.Parallel()
+	e, nodes := fleet(t, 1)
+	f, c, expires := nodes[0].feed, e.server.Client(), time.Now().Add(time.Hour).Unix()
+	const more = 4000
+	batch := make([]Entry, pushCount)
+	for n := uint64(0); n < logLength+more; n += pushCount {
+		for i := range batch {
+			batch[i] = Entry{Kind: Token, ID: id(n + uint64(i)), Expires: expires}
+		}
+		if _, _, err := f.publish(t.Context(), batch); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := c.XLen(t.Context(), "gh:{rev}:log").Result()
+	if err != nil || got < logLength || got > logLength+more/2 { // it is trimmed by whole nodes of the stream
+		t.Errorf("the log has %d entries, %v, wanted about %d", got, err, logLength)
+	}
+	if got := members(t, c); got != logLength+more {
+		t.Errorf("Redis has %d tokens, wanted %d", got, logLength+more)
+	}
+}
+
 // TestLargeReconciliation moves more than one scan and one publication hold, both ways.
 func TestLargeReconciliation(t *testing.T) {
 	t.Parallel()

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"go.etcd.io/bbolt"
 )
@@ -227,6 +228,9 @@ func TestCompacts(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	db := mustOpen(t, dir)
+	if db.NoSync || db.NoGrowSync {
+		t.Error("what was written is not on the disk when a transaction ends")
+	}
 	put(t, db, "keep", "k", "v")
 	big := string(bytes.Repeat([]byte("x"), 4<<20))
 	put(t, db, "drop", "k", big)
@@ -255,6 +259,74 @@ func TestCompacts(t *testing.T) {
 	if got := get(t, mustOpen(t, dir), "keep", "k"); got != "v2" {
 		t.Errorf("keep/k = %q after another start, want %q", got, "v2")
 	}
+}
+
+// Ensure a process that is killed while it compacts leaves a directory that opens, with all that it held.
+func TestKilledWhileCompacting(t *testing.T) {
+	t.Parallel()
+	made := t.TempDir()
+	db := mustOpen(t, made)
+	big := string(bytes.Repeat([]byte("x"), 2<<20))
+	for i := range 4 {
+		put(t, db, "keep", fmt.Sprint("k", i), big)
+		put(t, db, "drop", fmt.Sprint("k", i), big+big)
+	}
+	if err := db.Update(func(tx *bbolt.Tx) error { return tx.DeleteBucket([]byte("drop")) }); err != nil {
+		t.Fatal(err)
+	}
+	db.Close()
+	file, err := os.ReadFile(filepath.Join(made, dbName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	path := filepath.Join(dir, dbName)
+	middle := 0
+	for round := range 6 {
+		if err := os.WriteFile(path, file, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		cmd := exec.Command(os.Args[0])
+		cmd.Env = append(os.Environ(), holdDir+"="+dir)
+		stdin, err := cmd.StdinPipe() // which keeps it from ending by itself
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		for begun, end := false, time.Now().Add(30*time.Second); !begun; { // a compaction that has written so much
+			info, err := os.Stat(filepath.Join(dir, newName))
+			begun = err == nil && info.Size() >= int64(round)<<20
+			if now, err := os.Stat(path); err == nil && now.Size() < int64(len(file)) {
+				break // it was over before we looked
+			}
+			if time.Now().After(end) {
+				t.Error("no compaction in 30 s")
+				break
+			}
+		}
+		cmd.Process.Kill()
+		cmd.Wait()
+		stdin.Close()
+		if _, err := os.Stat(filepath.Join(dir, newName)); err == nil {
+			middle++
+		}
+		db, err := Open(dir)
+		if err != nil {
+			t.Fatalf("round %d: %v", round, err)
+		}
+		for i := range 4 {
+			if got := get(t, db, "keep", fmt.Sprint("k", i)); got != big {
+				t.Errorf("round %d: k%d has %d bytes, want %d", round, i, len(got), len(big))
+			}
+		}
+		db.Close()
+	}
+	if middle == 0 {
+		t.Error("no process was killed in the middle of a compaction")
+	}
+	t.Logf("%d of 6 were killed in the middle", middle)
 }
 
 // Ensure a state directory in which nothing can be compacted still opens, with all that it holds.
