@@ -84,6 +84,11 @@ func (c *call) inWords(err error) string {
 	return err.Error()
 }
 
+// Faults is the closed set of what exchange.Record.UpstreamError may be besides "".
+func Faults() []string {
+	return []string{"dial", "tls", "timeout", "reset", "canceled", "breaker", "other"}
+}
+
 // kindOf puts an error of the transport into the closed set of exchange.Record.
 func (c *call) kindOf(err error) string {
 	var op *net.OpError

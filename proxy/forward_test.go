@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -112,6 +113,9 @@ func TestUpstreamFaults(t *testing.T) {
 		rec := w.sink.nth(1)
 		if got.StatusCode != tt.status || rec.Reason != tt.reason || rec.UpstreamError != tt.kind {
 			t.Errorf("%s: %d %s %s (%s), want %d %s %s", tt.name, got.StatusCode, rec.Reason, rec.UpstreamError, rec.UpstreamDetail, tt.status, tt.reason, tt.kind)
+		}
+		if !slices.Contains(Faults(), rec.UpstreamError) {
+			t.Errorf("%s: Faults does not name %q", tt.name, rec.UpstreamError)
 		}
 		if strings.Contains(got.body, "127.0.0.1") || strings.Contains(got.body, "dial") || strings.Contains(got.body, "secret") {
 			t.Errorf("%s: the client is told %s", tt.name, got.body)

@@ -105,7 +105,7 @@ func New(ctx context.Context, o Options) (_ *App, err error) {
 		return nil, err
 	}
 	a.metrics = metrics.New(metrics.Options{Version: o.Version, Mode: o.Mode, Reasons: reasonNames(), Errors: tokenep.Errors(), Auth: tokenep.AuthFailures(),
-		Endings: proxy.Endings()})
+		Endings: proxy.Endings(), Faults: proxy.Faults()})
 	a.metrics.Register(collectors(a)...)
 	snap, err := a.build(ctx, cfg, nil)
 	if err != nil {

@@ -18,6 +18,7 @@ var (
 	draining    = describe("draining", "1 while the process finishes what is in flight before it stops, else 0.")
 	ready       = describe("ready", "1 where /-/ready answers 200, else 0.")
 	revoked     = describe("revoked_entries", "Revocations in the set that every request is checked against.", "kind")
+	revokedHere = describe("revocations_total", "Revocations that were asked of this node.", "kind")
 	staleness   = describe("revocation_staleness_seconds", "Time since this node last heard of the fleet's revocations; 0 when embedded.")
 	stalest     = describe("revocation_max_staleness_seconds", "How old an API lets the fleet's revocations be; beyond it, on_stale says what its requests get.", "api", "on_stale")
 	fleet       = describe("fleet_nodes", "Nodes that share this Redis, as this one sees it; 1 when embedded.")
@@ -71,7 +72,7 @@ func collectors(a *App) []prometheus.Collector { return []prometheus.Collector{s
 
 // Describe implements prometheus.Collector.
 func (s stats) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{draining, ready, revoked, staleness, stalest, fleet, outbox, journalErrs, limitKeys, limitShared, keyState, keyCreated, keyExpiry, keyTurns, keyFailures, keyBroken, auditLines, auditLost, auditFails, auditDown, tunnels, certExpiry, logDropped,
+	for _, d := range []*prometheus.Desc{draining, ready, revoked, revokedHere, staleness, stalest, fleet, outbox, journalErrs, limitKeys, limitShared, keyState, keyCreated, keyExpiry, keyTurns, keyFailures, keyBroken, auditLines, auditLost, auditFails, auditDown, tunnels, certExpiry, logDropped,
 		poolWaiting, poolRunning, poolTotal, keySets, keySetAge, keySetLeft, keyFetches, assertions, replayed, lockoutKeys, issuerAge, issuerReady, issuerFetches} {
 		ch <- d
 	}
@@ -99,6 +100,9 @@ func (s stats) Collect(ch chan<- prometheus.Metric) {
 	r := s.a.revocations.Stats()
 	gauge(revoked, float64(r.Tokens), "token")
 	gauge(revoked, float64(r.Rules), "rule")
+	for kind, n := range r.Revoked {
+		counter(revokedHere, n, kind)
+	}
 	gauge(outbox, float64(r.Outbox))
 	counter(journalErrs, r.JournalErrors)
 	l := s.a.limiter.Stats()

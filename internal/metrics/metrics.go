@@ -40,12 +40,14 @@ type Options struct {
 	Errors  []string // the closed set of OAuth error words, without "ok"
 	Auth    []string // the closed set of reasons why clients did not authenticate
 	Endings []string // the closed set of exchange.Record.Closed, without ""
+	Faults  []string // the closed set of exchange.Record.UpstreamError, without ""
 }
 
 // Metrics holds the series of one process. It is safe for concurrent use.
 type Metrics struct {
 	registry *prometheus.Registry
 	reasons  []string
+	faults   []string
 
 	requests      *prometheus.CounterVec
 	duration      *prometheus.HistogramVec
@@ -88,7 +90,7 @@ type Metrics struct {
 
 // New registers the series of the process, with the Go and process collectors.
 func New(o Options) *Metrics {
-	m := &Metrics{registry: prometheus.NewRegistry(), reasons: o.Reasons, routes: map[series]Route{}}
+	m := &Metrics{registry: prometheus.NewRegistry(), reasons: o.Reasons, faults: o.Faults, routes: map[series]Route{}}
 	m.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	m.exchangeSeries()
 	m.tunnelSeries(o.Endings)
@@ -201,6 +203,9 @@ func (m *Metrics) Finish(r *exchange.Record) {
 		m.requests.WithLabelValues(api, route, exchange.MethodLabel(r.Method), codeLabel(r.Status)).Inc()
 	}
 	l.duration.Observe(r.Duration.Seconds())
+	if r.Reason == "internal_error" {
+		m.panics.Inc()
+	}
 	if r.Endpoint != "" {
 		m.finishToken(r)
 		return
@@ -215,9 +220,6 @@ func (m *Metrics) finishDecision(r *exchange.Record, api string, l *apiLine) {
 		l.allowed.Inc()
 	} else {
 		m.decisions.WithLabelValues(api, r.Verdict.String(), reasonLabel(r)).Inc()
-	}
-	if r.Reason == "internal_error" {
-		m.panics.Inc()
 	}
 	switch r.Hit {
 	case exchange.CacheHit:

@@ -15,7 +15,7 @@ import (
 var testReasons = []string{"no_route", "missing_token", "insufficient_scope", "rate_limited", "internal_error"}
 
 func newTestMetrics() *Metrics {
-	m := New(Options{Version: "v0", Mode: "run", Reasons: testReasons, Errors: []string{"invalid_client"}})
+	m := New(Options{Version: "v0", Mode: "run", Reasons: testReasons, Errors: []string{"invalid_client"}, Faults: []string{"dial", "reset"}})
 	m.SetRoutes([]Route{
 		{API: "orders", Match: "GET /orders", Methods: []string{"GET", "HEAD"}},
 		{API: "orders", Match: "POST /orders", Methods: []string{"POST"}, Observe: true},
@@ -52,6 +52,8 @@ func TestFinish(t *testing.T) {
 	m.Finish(&exchange.Record{Method: "BREW", Status: 404, Reason: "no_route"})
 	m.Finish(&exchange.Record{Endpoint: "token", Method: "POST", Status: 200, OAuthError: "ok", Issued: true, Client: "c"})
 	m.Finish(&exchange.Record{API: "orders", Route: "GET /orders", Method: "GET", Status: 500, Reason: "internal_error"})
+	m.Finish(&exchange.Record{Endpoint: "token", Method: "POST", Status: 500, Reason: "internal_error"})
+	m.Finish(&exchange.Record{API: "orders", Route: "GET /orders", Method: "GET", Status: 502, Reason: "upstream_error", UpstreamError: "dial"})
 
 	text := scrape(t, m)
 	for _, want := range []string{
@@ -72,7 +74,9 @@ func TestFinish(t *testing.T) {
 		`gatehouse_decision_duration_seconds_bucket{api="orders",le="5e-05"} 0`,
 		`gatehouse_decision_duration_seconds_bucket{api="orders",le="0.0001"} 1`,
 		`gatehouse_decision_duration_seconds_count{api="orders"} 1`,
-		`gatehouse_panics_total 1`,
+		`gatehouse_panics_total 2`,
+		`gatehouse_upstream_errors_total{api="orders",kind="dial"} 1`,
+		`gatehouse_upstream_errors_total{api="orders",kind="reset"} 0`,
 		`gatehouse_config_info{hash="abc"} 1`,
 		`gatehouse_build_info{goversion=`,
 	} {
@@ -137,7 +141,7 @@ func TestLateRequestCountsAsUnmatched(t *testing.T) {
 	m := newTestMetrics()
 	m.SetRoutes([]Route{{API: "users", Match: "GET /users", Methods: []string{"GET"}}})
 	before := strings.Count(scrape(t, m), "\n")
-	m.Finish(&exchange.Record{API: "orders", Route: "GET /orders", Method: "GET", Status: 404, Verdict: exchange.Allow, LimitSource: "memory", Upstream: 1})
+	m.Finish(&exchange.Record{API: "orders", Route: "GET /orders", Method: "GET", Status: 404, Verdict: exchange.Allow, LimitSource: "memory", Upstream: 1, UpstreamError: "reset"})
 	text := scrape(t, m)
 	if strings.Contains(text, `"orders"`) || strings.Count(text, "\n") != before {
 		t.Error("a request whose route has gone made series")

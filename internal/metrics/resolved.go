@@ -93,6 +93,9 @@ func (m *Metrics) apiLine(api string) *apiLine {
 	for _, reason := range m.reasons {
 		m.decisions.WithLabelValues(api, "deny", reason)
 	}
+	for _, kind := range m.faults {
+		m.upstreamErr.WithLabelValues(api, kind)
+	}
 	for _, source := range limitSources {
 		for _, result := range []string{"allow", "deny"} {
 			l.limits[limited{source, result}] = m.limits.WithLabelValues(api, source, result)
