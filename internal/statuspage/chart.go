@@ -22,16 +22,21 @@ const stacked = 4
 // chart is a drawing of the last 15 minutes. Numbers stand beside it as text, so that they stay readable at any width.
 type chart struct {
 	Title, Unit, Summary string
+	Sum                  string   // what the numbers of the legend are; "": they say it themselves
 	Ticks                []string // of the axis, from the top
 	Shapes               []shape
 	Legend               []legend
 }
 
 // shape is one path of a drawing.
-type shape struct{ Class, Path string }
+type shape struct{ Class, Path, Name string }
 
 // legend is what a shape stands for, and its number.
-type legend struct{ Class, Name, Value string }
+type legend struct {
+	Class, Name, Value string
+	Key                string // how the shape looks: line or fill
+	Reason             bool   // Name is a reason, by which denials can be looked for
+}
 
 // charts draws all three: requests, denials, times.
 func charts(v pulse.View) []chart { return []chart{requestChart(v), denialChart(v), timeChart(v)} }
@@ -42,15 +47,15 @@ func requestChart(v pulse.View) chart {
 	top := nice(max(highest(asked), highest(tokens)))
 	return chart{Title: "Requests", Unit: "each second", Ticks: ticks(top, plain),
 		Summary: fmt.Sprintf("Requests each second over 15 minutes: now %s, at most %s; tokens issued each second: now %s", rate(v.Current.Requests), rate(highest(asked)), rate(v.Current.Tokens)),
-		Shapes:  []shape{{"fill s1", area(zero(len(asked)), asked, top)}, {"line s1", path(asked, top)}, {"line s2 dash", path(tokens, top)}},
-		Legend:  []legend{{"s1", "requests to APIs", rate(v.Current.Requests) + "/s"}, {"s2 dash", "tokens issued", rate(v.Current.Tokens) + "/s"}}}
+		Shapes:  []shape{{"fill s1", area(zero(len(asked)), asked, top), ""}, {"line s1", path(asked, top), "requests to APIs"}, {"line s2 dash", path(tokens, top), "tokens issued"}},
+		Legend:  []legend{{"s1", "requests to APIs", rate(v.Current.Requests) + "/s", "line", false}, {"s2 dash", "tokens issued", rate(v.Current.Tokens) + "/s", "line", false}}}
 }
 
 // denialChart stacks the most frequent reasons, in the order of its legend from the bottom up.
 func denialChart(v pulse.View) chart {
 	all := values(v, func(p pulse.Point) float64 { return p.Denied })
 	top := nice(highest(all))
-	c := chart{Title: "Denials", Unit: "each second, by reason", Ticks: ticks(top, plain)}
+	c := chart{Title: "Denials", Unit: "each second, by reason from the bottom up", Sum: "in 15 minutes", Ticks: ticks(top, plain)}
 	base := zero(len(all))
 	var total int64
 	for i, r := range v.Reasons {
@@ -72,13 +77,13 @@ func denialChart(v pulse.View) chart {
 				n += more.Count
 			}
 		}
-		c.Shapes = append(c.Shapes, shape{"fill " + class, area(base, next, top)}, shape{"line " + class, path(above(base, next), top)})
-		c.Legend = append(c.Legend, legend{class, name, count(n)})
+		c.Shapes = append(c.Shapes, shape{"fill " + class, area(base, next, top), name}, shape{"line edge", path(above(base, next), top), ""})
+		c.Legend = append(c.Legend, legend{class, name, count(n), "fill", i < stacked})
 		base = next
 	}
 	c.Summary = fmt.Sprintf("Denials each second over 15 minutes: now %s, at most %s; %d in all", rate(v.Current.Denied), rate(highest(all)), total)
 	if len(c.Legend) == 0 {
-		c.Legend = []legend{{"", "none in the last 15 minutes", ""}}
+		c.Legend, c.Sum = []legend{{Name: "none in the last 15 minutes"}}, ""
 	}
 	return c
 }
@@ -105,8 +110,8 @@ func timeChart(v pulse.View) chart {
 	}
 	return chart{Title: "Time", Unit: "of whole requests", Ticks: ticks(top, name),
 		Summary: fmt.Sprintf("Time of requests over 15 minutes: now half take at most %s, 95 per cent %s, 99 per cent %s", took(v.Current.P50), took(v.Current.P95), took(v.Current.P99)),
-		Shapes:  []shape{{"line s3 dot", path(p99, top)}, {"line s2 dash", path(p95, top)}, {"line s1", path(p50, top)}},
-		Legend:  []legend{{"s1", "p50", took(v.Current.P50)}, {"s2 dash", "p95", took(v.Current.P95)}, {"s3 dot", "p99", took(v.Current.P99)}}}
+		Shapes:  []shape{{"line s3 dot", path(p99, top), "p99"}, {"line s2 dash", path(p95, top), "p95"}, {"line s1", path(p50, top), "p50"}},
+		Legend:  []legend{{"s1", "p50", took(v.Current.P50), "line", false}, {"s2 dash", "p95", took(v.Current.P95), "line", false}, {"s3 dot", "p99", took(v.Current.P99), "line", false}}}
 }
 
 // above is the upper line where there is something under it, so that the line of a reason is there only where the reason is.
@@ -143,13 +148,13 @@ func highest(list []float64) (top float64) {
 	return top
 }
 
-// nice is the next 1, 2 or 5 times a power of ten, which axes end at.
+// nice is the next number that an axis ends at, so that its half is easily read too.
 func nice(x float64) float64 {
 	if x <= 0 {
 		return 1
 	}
 	p := math.Pow(10, math.Floor(math.Log10(x)))
-	for _, m := range []float64{1, 2, 5} {
+	for _, m := range []float64{1, 2, 3, 4, 6, 8} {
 		if x <= m*p {
 			return m * p
 		}

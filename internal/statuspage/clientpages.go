@@ -10,7 +10,8 @@ import (
 
 type clientsData struct {
 	Filter  string
-	All     int
+	All     int // clients that there are
+	Found   int // those that match the filter
 	Clients []Client
 	Last    lastTokens
 	Now     time.Time
@@ -67,6 +68,7 @@ func (p *Page) clientsData(ctx context.Context, q url.Values) clientsData {
 			d.Clients = append(d.Clients, c)
 		}
 	}
+	d.Found = len(d.Clients)
 	d.Clients = d.Clients[:min(len(d.Clients), rows)]
 	return d
 }

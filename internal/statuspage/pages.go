@@ -2,7 +2,6 @@ package statuspage
 
 import (
 	"bytes"
-	"cmp"
 	"html/template"
 	"net/http"
 	"net/url"
@@ -13,7 +12,6 @@ import (
 
 	"gatehouse/internal/adminapi"
 	"gatehouse/internal/pulse"
-	"gatehouse/internal/trace"
 )
 
 const (
@@ -84,20 +82,17 @@ func (p *Page) page(name string, r *http.Request, v visitor) frame {
 	f := p.frame(name, strings.ToUpper(name[:1])+name[1:], v)
 	q := r.URL.Query()
 	events := url.Values{"page": {name}}
-	for _, key := range []string{"q", "n"} {
+	for _, key := range []string{"q", "n", "sort"} {
 		if x := q.Get(key); x != "" && len(x) < 200 {
 			events.Set(key, x)
 		}
 	}
 	f.Events = "/events?" + events.Encode()
 	switch name {
-	case "overview":
-		pulse := p.o.Pulse()
-		f.Body = overviewData{pulse.Current, charts(pulse)}
 	case "routes":
-		f.Body = p.routesData(q)
-	case "denials":
-		f.Body = p.denialsData(q)
+		d := p.routesData(q)
+		d.Try = p.tryData(q)
+		f.Body = d
 	case "denial":
 		f.Name, f.Title = "denials", "Denial"
 		f.Body = p.denialData(r.PathValue("id"), f.Status.Admin)
@@ -108,10 +103,26 @@ func (p *Page) page(name string, r *http.Request, v visitor) frame {
 		if c := p.client(q.Get("id")); c != nil {
 			f.Title, f.Body = "Client "+c.ID, clientData{Client: c, Last: p.lastTokens(r.Context()).of(c.ID)}
 		}
-	case "keys":
-		f.Body = keysData{Keys: p.o.Keys(), Now: time.Now()}
+	default:
+		f.Body = p.moving(name, q)
 	}
 	return f
+}
+
+// moving is what the live parts of a page show, and no more of it: it is asked for each second. Nil where a page has none.
+func (p *Page) moving(name string, q url.Values) any {
+	switch name {
+	case "overview":
+		pulse := p.o.Pulse()
+		return overviewData{pulse.Current, charts(pulse)}
+	case "routes":
+		return p.routesData(q)
+	case "denials":
+		return p.denialsData(q)
+	case "keys":
+		return keysData{Keys: p.o.Keys(), Now: time.Now()}
+	}
+	return nil
 }
 
 // render writes a page, or nothing where its template fails.
@@ -135,62 +146,6 @@ func (p *Page) problem(w http.ResponseWriter, status int, title, text string) {
 type overviewData struct {
 	Now    pulse.Point
 	Charts []chart
-}
-
-type routesData struct {
-	Filter string
-	All    int // routes that there are
-	Routes []adminapi.Route
-	Try    tryData
-}
-
-// tryData is what the form "try it" holds, and what became of it. A token is never in it.
-type tryData struct {
-	Method, URL, Client, Scopes string
-	Clients                     []string
-	Error                       string
-	Trace                       *trace.Trace
-}
-
-// routesData lists what is broken first, then what refuses, then what is used most.
-func (p *Page) routesData(q url.Values) routesData {
-	d := routesData{Filter: clip(q.Get("q")), Try: tryData{Method: clip(q.Get("method")), URL: clip(q.Get("url"))}}
-	clients := p.o.Clients()
-	for _, c := range clients[:min(len(clients), rows)] {
-		d.Try.Clients = append(d.Try.Clients, c.ID)
-	}
-	all := p.o.Routes()
-	d.All = len(all)
-	for _, r := range all {
-		if matches(d.Filter, r.API, r.Match, r.Needs, r.Where) {
-			d.Routes = append(d.Routes, r)
-		}
-	}
-	slices.SortStableFunc(d.Routes, func(a, b adminapi.Route) int {
-		return cmp.Or(cmp.Compare(share(b.Failed, b.Requests), share(a.Failed, a.Requests)), cmp.Compare(share(b.Denied, b.Requests), share(a.Denied, a.Requests)),
-			cmp.Compare(b.Requests, a.Requests))
-	})
-	d.Routes = d.Routes[:min(len(d.Routes), rows)]
-	return d
-}
-
-// try answers a question about a request, on the page where it was asked. The token in the question is not sent back.
-func (p *Page) try(w http.ResponseWriter, r *http.Request, v visitor) {
-	form := r.PostForm
-	f := p.page("routes", r, v)
-	d := f.Body.(routesData)
-	d.Try.Method, d.Try.URL, d.Try.Client, d.Try.Scopes = clip(form.Get("method")), shown(form.Get("url")), clip(form.Get("client")), clip(form.Get("scopes"))
-	token := strings.TrimSpace(form.Get("token"))
-	token = strings.TrimSpace(strings.TrimPrefix(token, "Bearer "))
-	q := adminapi.ExplainRequest{Method: form.Get("method"), URL: form.Get("url"), Token: token, Client: form.Get("client"), Scopes: strings.Fields(form.Get("scopes"))}
-	t, err := p.o.Explain(r.Context(), q)
-	if err != nil {
-		d.Try.Error = err.Error()
-	} else {
-		d.Try.Trace = t
-	}
-	f.Body = d
-	p.render(w, http.StatusOK, "routes", f)
 }
 
 type denialsData struct {

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/cookiejar"
@@ -196,7 +197,7 @@ func TestFleet(t *testing.T) {
 	full.Denials = s.page.o.Denials(1)
 	s.status.Store(&full)
 	status, body, _ := s.load(t, "/")
-	for _, want := range []string{"up to date", "behind by 2.5s", "reading all anew", "✗ silent", "✗ down", "refused", "7 by redis", "can't be written", "req1"} {
+	for _, want := range []string{"up to date", "behind by 2.5 s", "reading all anew", "✗ silent", "✗ down", "refused", "7 by redis", "can't be written", "req1"} {
 		if status != 200 || !strings.Contains(strings.ReplaceAll(body, "&#39;", "'"), want) {
 			t.Errorf("%d lacks %q", status, want)
 		}
@@ -390,7 +391,7 @@ func (s *served) events(t *testing.T, page string) (next func(want string), clos
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { res.Body.Close() })
-	if res.StatusCode != 200 || res.Header.Get("Content-Type") != "text/event-stream" {
+	if res.StatusCode != 200 || res.Header.Get("Content-Type") != "text/event-stream" || res.Header.Get("X-Accel-Buffering") != "no" {
 		t.Fatalf("the stream: %d", res.StatusCode)
 	}
 	lines := bufio.NewScanner(res.Body)
@@ -455,4 +456,87 @@ func TestStreamEndsWithTheLogin(t *testing.T) {
 	next("event: beat")
 	s.setToken("another-token")
 	closed()
+}
+
+// The stream of a page that has no live parts of its own asks for nothing but its banners: not Redis, and not the clients.
+func TestStreamAsksForWhatItShows(t *testing.T) {
+	s := serve(t)
+	var asked atomic.Int64
+	o := s.page.o
+	o.LastTokens = func(context.Context) (adminapi.Clients, error) { asked.Add(1); return adminapi.Clients{}, nil }
+	o.Clients = func() []Client { asked.Add(1); return nil }
+	s.page.o = o
+	for _, page := range []string{"clients", "client", "denial", "routes"} {
+		next, _ := s.events(t, page)
+		next("event: beat")
+		next("event: beat")
+	}
+	if n := asked.Load(); n != 0 {
+		t.Errorf("the streams asked %d times", n)
+	}
+}
+
+// A stream gives the forms of its page what they have to carry, so that they outlive a restart and another login.
+func TestStreamCarriesTheForm(t *testing.T) {
+	s := serve(t)
+	form := s.form(t)
+	next, _ := s.events(t, "keys")
+	next("retry: 1000")
+	next("event: form")
+	next(`data: "` + form + `"`)
+	if status, _, h := s.load(t, "/events?page=nothing"); status != 404 || h.Get("X-Accel-Buffering") != "" {
+		t.Errorf("no such page: %d", status)
+	}
+}
+
+func TestSort(t *testing.T) {
+	s := serve(t)
+	now := time.Now()
+	list := []adminapi.Route{
+		{API: "b", Match: "GET /one", Method: "GET", Pattern: "/one", Requests: 9, Denied: 9, P95: .1, Last: now},
+		{API: "a", Match: "GET /two", Method: "GET", Pattern: "/two", Requests: 100, P95: .3, Last: now.Add(-time.Hour)},
+		{API: "c", Match: "GET /three", Method: "GET", Pattern: "/three", Requests: 50, Failed: 1, P95: .2},
+	}
+	s.page.o.Routes = func() []adminapi.Route { return list }
+	for order, want := range map[string]string{"": "three one two", "api": "two one three", "route": "one three two", "requests": "two three one", "denied": "one two three",
+		"failed": "three one two", "p95": "two three one", "last": "one two three", "nonsense": "three one two"} {
+		status, body, _ := s.load(t, "/routes?q=GET&sort="+order)
+		var got []string
+		for _, m := range regexp.MustCompile(`<code>GET /(\w+)</code>`).FindAllStringSubmatch(body, -1) {
+			got = append(got, m[1])
+		}
+		if status != 200 || strings.Join(got, " ") != want {
+			t.Errorf("sort=%s: %v, want %s", order, got, want)
+		}
+		if marked := strings.Count(body, "aria-sort="); marked > 1 || (marked == 1) == (order == "" || order == "nonsense") {
+			t.Errorf("sort=%s: %d columns are marked", order, marked)
+		}
+		// The stream and the filter keep the order.
+		if known := order != "" && order != "nonsense"; known != strings.Contains(body, `name="sort" value="`+order+`"`) || known && !strings.Contains(body, "sort="+order+`">`) {
+			t.Errorf("sort=%s is lost", order)
+		}
+	}
+}
+
+func TestLongListsSaySo(t *testing.T) {
+	s := serve(t)
+	routes, clients := make([]adminapi.Route, 2000), make([]Client, 10_000)
+	for i := range routes {
+		routes[i] = adminapi.Route{API: "orders", Match: fmt.Sprintf("GET /%d", i)}
+	}
+	for i := range clients {
+		clients[i].ID = fmt.Sprintf("worker-%d", i)
+	}
+	s.page.o.Routes = func() []adminapi.Route { return routes }
+	s.page.o.Clients = func() []Client { return clients }
+	for path, want := range map[string]string{
+		"/routes":              "500 of 2\u202f000 routes are shown. The filter finds the others.",
+		"/routes?q=/199":       "11 of 2\u202f000 routes are shown.</p>",
+		"/clients":             "500 of 10\u202f000 clients are shown. The filter finds the others.",
+		"/clients?q=worker-99": "111 of 10\u202f000 clients are shown.</p>",
+	} {
+		if _, body, _ := s.load(t, path); !strings.Contains(body, want) {
+			t.Errorf("%s lacks %q", path, want)
+		}
+	}
 }

@@ -15,6 +15,9 @@ const (
 	mostStreams = 32
 )
 
+// hello has browsers come again soon where a stream ends, which a page then does not show as trouble.
+const hello = "retry: 1000\n\n"
+
 // stream sends the parts of a page that have changed, each second, as they are rendered for the page. It ends when the process
 // drains, when the login ends, and after a while in any case: browsers then come again.
 func (p *Page) stream(w http.ResponseWriter, r *http.Request, _ visitor) {
@@ -32,6 +35,7 @@ func (p *Page) stream(w http.ResponseWriter, r *http.Request, _ visitor) {
 	}
 	defer p.streams.Add(-1)
 	w.Header().Set("Content-Type", "text/event-stream")
+	w.Header().Set("X-Accel-Buffering", "no") // nginx in front would keep events back until a buffer is full
 	out := http.NewResponseController(w)
 	sent := map[string]string{}
 	end := time.NewTimer(streamEnd)
@@ -62,8 +66,16 @@ func (p *Page) stream(w http.ResponseWriter, r *http.Request, _ visitor) {
 
 // changes are the events for what differs from what was sent. There is one always, so that a reader who has gone is noticed.
 func (p *Page) changes(name string, r *http.Request, v visitor, sent map[string]string) ([]byte, error) {
-	f := p.page(name, r, v)
+	f := p.frame(name, "", v)
+	f.Body = p.moving(name, r.URL.Query())
 	var message bytes.Buffer
+	if len(sent) == 0 {
+		message.WriteString(hello)
+	}
+	if sent["form"] != v.form { // the forms of a page outlive a restart of the process, and another login
+		sent["form"] = v.form
+		fmt.Fprintf(&message, "event: form\ndata: %q\n\n", v.form) // base32: one line, and JSON
+	}
 	for _, part := range append([]string{"banners", "state"}, live[name]...) {
 		var html bytes.Buffer
 		if err := templates[name].ExecuteTemplate(&html, part, f); err != nil {

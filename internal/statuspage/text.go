@@ -5,6 +5,7 @@ import (
 	"html/template"
 	"net/url"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 	"unicode"
@@ -15,7 +16,7 @@ import (
 // funcs are what templates call. Texts that come from outside go through shown or clean besides the escaping of html/template, so
 // that nothing turns the direction of the text around it.
 var funcs = template.FuncMap{
-	"shown": shown, "clean": clean, "span": span, "ago": ago, "clock": clock, "moment": moment, "day": day, "rate": rate, "took": took, "percent": percent, "count": count,
+	"shown": shown, "clean": clean, "span": span, "ago": ago, "clock": clock, "stamp": stamp, "number": func(n int) string { return count(int64(n)) }, "moment": moment, "day": day, "rate": rate, "took": took, "percent": percent, "count": count,
 	"share": share, "plural": plural, "label": func(c trace.Check) string { return c.Label() }, "join": strings.Join,
 	"age": age, "seconds": func(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }, "curl": curl, "short": trace.ShortKey, "example": example,
 	"secretState": secretState, "terse": terse.Replace, "behind": behind, "base": filepath.Base,
@@ -50,9 +51,9 @@ func span(d time.Duration) string {
 	d = max(d, 0)
 	switch {
 	case d < 10*time.Second:
-		return d.Round(100 * time.Millisecond).String()
+		return strconv.FormatFloat(d.Round(100*time.Millisecond).Seconds(), 'f', -1, 64) + " s"
 	case d < time.Minute:
-		return d.Round(time.Second).String()
+		return fmt.Sprintf("%d s", d.Round(time.Second)/time.Second)
 	case d < time.Hour:
 		return units(d.Round(time.Second), time.Minute, "m", time.Second, "s")
 	case d < 48*time.Hour:
@@ -69,13 +70,20 @@ func units(d, large time.Duration, l string, small time.Duration, s string) stri
 	return text
 }
 
-// ago is how long before now a moment was, in whole seconds.
+// ago is how long before now a moment was, in one unit: it stands in columns, and should not change each second for long.
 func ago(t, now time.Time) string {
-	d := now.Sub(t).Round(time.Second)
-	if d < time.Second {
+	switch d := now.Sub(t); {
+	case d < time.Second:
 		return "now"
+	case d < time.Minute:
+		return fmt.Sprintf("%d s ago", d/time.Second)
+	case d < time.Hour:
+		return fmt.Sprintf("%d m ago", d/time.Minute)
+	case d < 48*time.Hour:
+		return fmt.Sprintf("%d h ago", d/time.Hour)
+	default:
+		return fmt.Sprintf("%d d ago", d/(24*time.Hour))
 	}
-	return span(d) + " ago"
 }
 
 // behind is how far a node's revocations are behind the last there are.
@@ -88,6 +96,9 @@ func behind(seconds *float64) string {
 	}
 	return "behind by " + span(time.Duration(*seconds*float64(time.Second)))
 }
+
+// stamp is a time for programs that read the page.
+func stamp(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05Z") }
 
 func clock(t time.Time) string { return t.UTC().Format("15:04:05") }
 

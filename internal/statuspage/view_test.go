@@ -21,7 +21,7 @@ func TestBanners(t *testing.T) {
 		"Redis down":   {func(s *adminapi.Status) { s.State.Redis.Up = false; s.Revocations.Outbox = 3 }, true, "3 of this node's revocations wait"},
 		"breaker":      {func(s *adminapi.Status) { s.State.Redis.BreakerOpen = true }, true, "requests do without it"},
 		"never synced": {func(s *adminapi.Status) { s.Revocations.Staleness = nil }, true, "never read"},
-		"stale":        {func(s *adminapi.Status) { s.Revocations.Staleness = &stale }, false, "are 45s old"},
+		"stale":        {func(s *adminapi.Status) { s.Revocations.Staleness = &stale }, false, "are 45 s old"},
 		"no key":       {func(s *adminapi.Status) { s.Keys = nil }, true, "no key to sign"},
 		"next only":    {func(s *adminapi.Status) { s.Keys[0].State = "next" }, true, "No key signs ES256"},
 		"overdue":      {func(s *adminapi.Status) { s.Keys[0].Until = now.Add(-time.Hour) }, false, "should have been replaced"},
@@ -69,24 +69,24 @@ func TestCharts(t *testing.T) {
 	v.Points[1] = pulse.Point{Requests: 30, Denied: 6, P50: time.Millisecond, P95: 2 * time.Millisecond, P99: 40 * time.Millisecond, ByReason: []float64{1, 1, 1, 1, 1, 1}}
 	list := charts(v)
 	legend := list[1].Legend
-	if len(list) != 3 || list[0].Ticks[0] != "50" || list[1].Ticks[0] != "10" || list[2].Ticks[0] != "50 ms" {
+	if len(list) != 3 || list[0].Ticks[0] != "30" || list[1].Ticks[0] != "6" || list[2].Ticks[0] != "40 ms" {
 		t.Errorf("axes: %v %v %v", list[0].Ticks, list[1].Ticks, list[2].Ticks)
 	}
-	if len(legend) != 5 || legend[4].Name != "other reasons" || legend[4].Value != "3" {
+	if len(legend) != 5 || legend[4].Name != "other reasons" || legend[4].Value != "3" || legend[4].Reason || !legend[0].Reason {
 		t.Errorf("the legend: %+v", legend)
 	}
 	// The uppermost line of the stack is at all denials.
-	if top := list[1].Shapes[len(list[1].Shapes)-1].Path; top != "M298.0 40.0L300.0 40.0" {
+	if top := list[1].Shapes[len(list[1].Shapes)-1].Path; top != "M298.0 0.0L300.0 0.0" {
 		t.Errorf("the stack ends at %s", top)
 	}
 	// One measured moment between empty ones is still to be seen.
-	if p50 := list[2].Shapes[2].Path; p50 != "M298.0 98.0L300.0 98.0" {
+	if p50 := list[2].Shapes[2].Path; p50 != "M298.0 97.5L300.0 97.5" {
 		t.Errorf("one point: %q", p50)
 	}
 	if empty := charts(pulse.View{}); len(empty[1].Legend) != 1 || strings.Contains(empty[0].Shapes[1].Path, "NaN") {
 		t.Errorf("nothing at all: %+v", empty)
 	}
-	for in, want := range map[float64]float64{0: 1, .3: .5, 1: 1, 1.1: 2, 4: 5, 7: 10, 101: 200} {
+	for in, want := range map[float64]float64{0: 1, .3: .3, 1: 1, 1.1: 2, 4: 4, 4.1: 6, 7: 8, 8.1: 10, 101: 200} {
 		if got := nice(in); got < want*.999 || got > want*1.001 {
 			t.Errorf("nice(%v) = %v, want %v", in, got, want)
 		}
@@ -99,7 +99,7 @@ func TestText(t *testing.T) {
 		{rate(0), "0"}, {rate(.02), "0.1"}, {rate(3.14), "3.1"}, {rate(99.6), "100"}, {rate(12_345), "12.3k"}, {took(0), "–"}, {took(40 * time.Microsecond), "40 µs"}, {terse.Replace("6000 per 1m0s, 9 per 1h0m0s, 1 per 10s"), "6000 per 1m, 9 per 1h, 1 per 10s"}, {took(1234 * time.Microsecond), "1.2 ms"},
 		{took(250 * time.Millisecond), "250 ms"}, {took(1500 * time.Millisecond), "1.50 s"}, {percent(0), "0 %"}, {percent(.0004), "< 0.1 %"}, {percent(.034), "3.4 %"}, {percent(1), "100 %"},
 		{count(999), "999"}, {count(1234567), "1\u202f234\u202f567"}, {span(3720 * time.Second), "1 h 2 m"}, {span(50 * time.Hour), "2 d 2 h"}, {ago(now, now), "now"},
-		{ago(now.Add(-90*time.Second), now), "1 m 30 s ago"}, {age("2026-11-20", now), "5 days"}, {age("yesterday", now), ""}, {age("2026-11-25", now), "today"},
+		{ago(now.Add(-90*time.Second), now), "1 m ago"}, {ago(now.Add(-59900*time.Millisecond), now), "59 s ago"}, {ago(now.Add(-30*time.Hour), now), "30 h ago"}, {ago(now.Add(-72*time.Hour), now), "3 d ago"}, {span(400 * time.Millisecond), "0.4 s"}, {span(9 * time.Second), "9 s"}, {span(12400 * time.Millisecond), "12 s"}, {span(93 * time.Second), "1 m 33 s"}, {age("2026-11-20", now), "5 days"}, {age("yesterday", now), ""}, {age("2026-11-25", now), "today"},
 		{quote("a b'c"), `'a b'\''c'`}, {quote("plain"), "plain"}, {example("/orders/{id}/x/{rest...}"), "/orders/1/x/"}, {clean("a\u202eb\x00c"), "a?b?c"},
 		{secretState(Secret{}, now), "good"}, {secretState(Secret{NotAfter: now.Add(-1)}, now), "ended"}, {secretState(Secret{NotBefore: now.Add(1)}, now), "not yet"},
 		{moment(time.Time{}), ""},
