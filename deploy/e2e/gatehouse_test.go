@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -52,6 +53,7 @@ type gateway struct {
 	routes        string // more routes
 	clients       string // more clients
 	adminExtra    string // more keys of the section admin
+	process       *exec.Cmd
 }
 
 func free(t *testing.T) string {
@@ -113,12 +115,19 @@ func (g *gateway) start() *gateway {
 	g.t.Helper()
 	g.write("clients.yaml", fmt.Sprintf("version: 1\nclients:\n  billing-worker:\n    grants: {orders: [orders:read]}\n    secrets: [{sha256: %x, created: 2026-09-01, note: in the vault}]\n%s", sha256.Sum256([]byte(secretText)), g.clients))
 	g.write("config.yaml", g.config())
+	return g.run()
+}
+
+// run starts the process on the files that are there, also after a stop.
+func (g *gateway) run() *gateway {
+	g.t.Helper()
 	cmd := exec.Command(program, "run", "-c", filepath.Join(g.dir, "config.yaml"))
 	log := &tail{}
 	cmd.Stderr = log
 	if err := cmd.Start(); err != nil {
 		g.t.Fatal(err)
 	}
+	g.process = cmd
 	g.t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
 	g.t.Cleanup(func() {
 		if g.t.Failed() {
@@ -134,6 +143,15 @@ func (g *gateway) start() *gateway {
 		return res.StatusCode == 200
 	})
 	return g
+}
+
+// stop ends the process as the system would, and waits until it is gone.
+func (g *gateway) stop() {
+	g.t.Helper()
+	g.process.Process.Signal(syscall.SIGTERM)
+	if err := g.process.Wait(); err != nil {
+		g.t.Errorf("the end: %v", err)
+	}
 }
 
 func eventually(t *testing.T, what string, ok func() bool) {

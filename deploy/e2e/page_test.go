@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"os"
 	"os/exec"
@@ -41,7 +42,7 @@ func TestQuiet(t *testing.T) {
 	traffic(g)
 	for _, page := range pages {
 		b.load(g, page)
-		b.wait(page+" is live", `document.getElementById("live").textContent.includes("Live")`)
+		b.wait(page+" is live", isLive)
 		b.wait("a second round", `new Promise(done => setTimeout(() => done(true), 1100))`)
 	}
 	b.quiet()
@@ -51,7 +52,7 @@ func TestQuiet(t *testing.T) {
 func TestDenialAppears(t *testing.T) {
 	g, b := newGateway(t).start(), open(t)
 	b.load(g, "/denials")
-	b.wait("live", `document.getElementById("live").textContent.includes("Live")`)
+	b.wait("live", isLive)
 	token := g.token()
 	g.call("GET", "/orders/1", token)
 	status, id := g.call("POST", "/orders", token)
@@ -59,7 +60,7 @@ func TestDenialAppears(t *testing.T) {
 		t.Fatalf("%d", status)
 	}
 	if took := b.wait("the refusal", has(id)); took > 2*time.Second {
-		t.Logf("the refusal took %v to appear", took)
+		t.Errorf("the refusal took %v to appear", took)
 	}
 	b.run(chromedp.Click(fmt.Sprintf(`a[href="/denials/%s"]`, id)), chromedp.WaitVisible("#trace"))
 	out, err := exec.Command(program, "explain", id, "-o", "json", "-c", filepath.Join(g.dir, "config.yaml")).Output()
@@ -137,7 +138,12 @@ func TestRedisDown(t *testing.T) {
 	b.wait("Redis is up", has("✓ up"))
 	redis.Process.Kill()
 	redis.Wait()
-	b.wait("the banner", `[...document.querySelectorAll(".banner.red")].some(x => x.innerText.includes("Redis is down"))`)
+	if took := b.wait("the banner", `[...document.querySelectorAll(".banner.red")].some(x => x.innerText.includes("Redis is down"))`); took > 3*time.Second {
+		t.Errorf("the banner took %v to appear", took)
+	}
+	if res, err := http.Get("http://" + g.admin + "/-/ready"); err != nil || res.StatusCode != 200 { // limits: local, revocation.max_staleness: 10m
+		t.Errorf("readiness without Redis: %v %v", res, err)
+	}
 	run()
 	b.wait("no banner", `!document.querySelector(".banner.red")`)
 	b.quiet()
@@ -157,7 +163,7 @@ func TestHostileData(t *testing.T) {
 		b.size(width, 800, "light")
 		for _, page := range append(pages, "/clients/one?id="+url.QueryEscape(id)) {
 			b.load(g, page)
-			b.wait("live", `document.getElementById("live").textContent.includes("Live")`)
+			b.wait("live", isLive)
 			var found struct{ Scripts, Pictures, Wide int }
 			b.eval(`({ scripts: document.querySelectorAll("script").length, pictures: document.querySelectorAll("img").length, wide: document.documentElement.scrollWidth - innerWidth })`, &found)
 			if found.Scripts != 1 || found.Pictures != 0 || found.Wide > 0 {
@@ -228,6 +234,89 @@ func httpServer(t *testing.T, page string) string {
 	return "http://" + l
 }
 
+// The gateway ends and begins anew under an open page: the page says since when it is not live, goes on by itself, and its forms
+// do what they say.
+func TestRestart(t *testing.T) {
+	g, b := newGateway(t).start(), open(t)
+	b.load(g, "/keys")
+	b.wait("live", isLive)
+	b.eval(`document.getElementById("live").dataset.mark = "the same page"`, nil)
+	g.stop()
+	b.wait("the notice", `!document.getElementById("stale").hidden`)
+	contains(t, "the notice", b.text("#stale"), "! Not live", "UTC", "The gateway does not answer")
+	if text := b.text("#live"); text != "○ Not live" {
+		t.Errorf("the button says %q", text)
+	}
+	g.run()
+	b.wait("live again", isLive+` && document.getElementById("stale").hidden && document.getElementById("live").dataset.mark === "the same page"`)
+	b.run(chromedp.Click(".action button"), chromedp.WaitVisible("#reason"), chromedp.Click("button.danger"), chromedp.WaitVisible(".note"))
+	contains(t, "the note", b.text(".note"), "✓ Done", "Rotated.")
+}
+
+const isLive = `document.getElementById("live").textContent.includes("Live") && !document.getElementById("live").textContent.includes("Not")`
+
+// Where one tab logs out, the other says so, and leads to the login and back.
+func TestLoggedOutElsewhere(t *testing.T) {
+	g := newGateway(t)
+	const token = "a-token-of-some-length-for-these-tests"
+	g.write("admin.token", token+"\n")
+	g.adminExtra = ", token_file: admin.token"
+	g.start()
+	b := open(t)
+	b.load(g, "/denials?q=expired")
+	b.run(chromedp.SendKeys("#token", token), chromedp.Click("main button"), chromedp.WaitVisible("#q"))
+	b.wait("live", isLive)
+	b.eval(`fetch("/logout", { method: "POST", body: new URLSearchParams({ form: document.querySelector("[name=form]").value }) }).then(() => true)`, nil)
+	b.wait("the notice", `!document.getElementById("stale").hidden && document.getElementById("stale").innerText.includes("You are logged out")`)
+	b.run(chromedp.Click("#stale a"), chromedp.WaitVisible("#token"), chromedp.SendKeys("#token", token), chromedp.Click("main button"), chromedp.WaitVisible("#q"))
+	var at string
+	b.eval("location.pathname + location.search", &at)
+	if at != "/denials?q=expired" {
+		t.Errorf("the login leads to %s", at)
+	}
+}
+
+// What moves on a page leaves a reader where they are: a table that was scrolled stays so, and what has the focus keeps it.
+func TestUpdatesLeaveTheReaderAlone(t *testing.T) {
+	held := make(chan struct{}) // the upstream answers when it is told to, so that its requests in flight change
+	api := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-held }))
+	t.Cleanup(api.Close)
+	g := newGateway(t)
+	g.upstream = api.URL
+	for i := range 60 {
+		g.routes += fmt.Sprintf("      - {match: GET /things/%d, scopes: [orders:read]}\n", i)
+	}
+	g.start()
+	b, token := open(t), g.token()
+	for _, at := range []struct {
+		page, box string
+		width     int64
+	}{{"/", `[aria-label="Upstreams"]`, 360}, {"/routes", `[aria-label="Routes"]`, 360}, {"/routes", `[aria-label="Routes"]`, 1280}} {
+		b.size(at.width, 900, "light")
+		b.load(g, at.page)
+		b.wait("live", isLive)
+		var was, is struct {
+			Left, Top int
+			Focus     bool
+		}
+		b.eval(fmt.Sprintf(`(() => { const e = document.querySelector(%q); e.scrollLeft = 40; e.scrollTop = 200; e.focus({ preventScroll: true }); e.firstElementChild.dataset.old = "";
+			return { left: e.scrollLeft, top: e.scrollTop, focus: document.activeElement === e }; })()`, at.box), &was)
+		if !was.Focus || was.Left == 0 && was.Top == 0 {
+			t.Errorf("%+v: it does not scroll: %+v", at, was)
+		}
+		ended := make(chan struct{})
+		go func() { defer close(ended); g.call("GET", "/things/1", token) }()
+		b.wait("another table", fmt.Sprintf(`!("old" in document.querySelector(%q).firstElementChild.dataset)`, at.box))
+		held <- struct{}{}
+		<-ended
+		b.eval(fmt.Sprintf(`(() => { const e = document.querySelector(%q); return { left: e.scrollLeft, top: e.scrollTop, focus: document.activeElement === e }; })()`, at.box), &is)
+		if is != was {
+			t.Errorf("%+v: %+v became %+v", at, was, is)
+		}
+	}
+	b.quiet()
+}
+
 // Without JavaScript every table is there, and every act.
 func TestWithoutJavaScript(t *testing.T) {
 	g, b := newGateway(t).start(), open(t)
@@ -250,25 +339,46 @@ func TestWithoutJavaScript(t *testing.T) {
 	b.quiet()
 }
 
-// What a reader who can't see, or sees little, relies on.
+// What a reader who can't see, or sees little, relies on, also where a page has errors and warnings to tell.
 func TestReadable(t *testing.T) {
-	g, b := newGateway(t).start(), open(t)
+	g := newGateway(t)
+	g.routes = "      - {match: GET /tried, scopes: [orders:read], mode: observe}\n"
+	g.start()
+	b := open(t)
 	traffic(g)
+	_, id := g.call("POST", "/orders", g.token())
+	b.load(g, "/")
+	g.write("config.yaml", g.config()+"nonsense: 1\n")
+	b.wait("the banners", `!!document.querySelector(".banner.red") && !!document.querySelector(".banner.amber:not([hidden])")`)
 	for _, scheme := range []string{"light", "dark"} {
 		b.size(1280, 900, scheme)
-		for _, page := range pages {
+		for _, page := range append(pages, "/denials/"+id, "/routes?sort=p95", "/routes?q=nothing", "/login", "/nowhere") {
 			b.load(g, page)
-			var bad []string
-			b.eval(audit, &bad)
-			for _, x := range bad {
-				t.Errorf("%s, %s: %s", page, scheme, x)
-			}
+			b.audit(page + ", " + scheme)
 		}
+		b.load(g, "/keys")
+		b.run(chromedp.Click(".action button"), chromedp.WaitVisible("#reason"))
+		b.audit("the question, " + scheme)
+		b.run(chromedp.Click("button.danger"), chromedp.WaitVisible(".note"))
+		b.audit("the note, " + scheme)
+		b.load(g, "/routes")
+		b.run(chromedp.SendKeys("#url", "/orders/1"), chromedp.Click("#try button"), chromedp.WaitVisible(".trace"))
+		b.audit("an answer, " + scheme)
 	}
 }
 
-// audit looks for fields without a label, buttons and links without a text, pictures without a name, headings that skip, and
-// text with less contrast than WCAG AA asks for.
+func (b *tab) audit(what string) {
+	b.t.Helper()
+	var bad []string
+	b.eval(audit, &bad)
+	for _, x := range bad {
+		b.t.Errorf("%s: %s", what, x)
+	}
+}
+
+// audit looks for fields without a label, buttons and links without a text, pictures without a name, headings that skip, focus
+// that does not show, an order of the keyboard that is not that of the page, and less contrast than WCAG AA asks for: 4.5 for
+// text, 3 for the edges of fields and the lines and bands of charts.
 const audit = `(() => {
 	const bad = [], name = e => (e.outerHTML || "").slice(0, 100);
 	for (const e of document.querySelectorAll("input:not([type=hidden]), select, textarea")) if (!e.labels.length) bad.push("no label: " + name(e));
@@ -289,6 +399,20 @@ const audit = `(() => {
 		const ratio = (Math.max(a, b) + .05) / (Math.min(a, b) + .05);
 		if (ratio < 4.5) bad.push("contrast " + ratio.toFixed(2) + ": " + name(e));
 	}
+	const contrast = (x, y) => { const a = light(x), b = light(y); return (Math.max(a, b) + .05) / (Math.min(a, b) + .05); };
+	const px = c => { const k = document.createElement("canvas").getContext("2d"); k.fillStyle = c; k.fillRect(0, 0, 1, 1); return [...k.getImageData(0, 0, 1, 1).data].slice(0, 3); };
+	const edge = (e, c, what) => { const r = contrast(px(c), behind(e.parentElement)); if (r < 3) bad.push(what + " " + r.toFixed(2) + ": " + name(e)); };
+	for (const e of document.querySelectorAll("input:not([type=hidden]), select, textarea")) edge(e, getComputedStyle(e).borderTopColor, "edge");
+	for (const e of document.querySelectorAll("path.line:not(.edge)")) edge(e, getComputedStyle(e).stroke, "line");
+	for (const e of document.querySelectorAll("path.fill:not(.s1)")) edge(e, getComputedStyle(e).fill, "band");
+	for (const e of document.querySelectorAll("[tabindex]")) if (e.tabIndex > 0) bad.push("order: " + name(e));
+	for (const e of document.querySelectorAll("a[href], button, input:not([type=hidden]), select, textarea, [tabindex]")) {
+		if (!e.checkVisibility()) continue;
+		e.focus({ preventScroll: true, focusVisible: true });
+		if (document.activeElement === e && getComputedStyle(e).outlineStyle === "none") bad.push("focus does not show: " + name(e));
+	}
+	let level = 0;
+	for (const h of document.querySelectorAll("h1, h2, h3, h4")) { const n = +h.tagName[1]; if (n > level + 1) bad.push("skips a level: " + name(h)); level = n; }
 	return bad;
 })()`
 
@@ -337,7 +461,7 @@ func TestSoak(t *testing.T) {
 	}
 	g, b := newGateway(t).start(), open(t)
 	b.load(g, "/denials")
-	b.wait("live", `document.getElementById("live").textContent.includes("Live")`)
+	b.wait("live", isLive)
 	storm := func(d time.Duration) {
 		for end := time.Now().Add(d); time.Now().Before(end); {
 			for range 100 {
