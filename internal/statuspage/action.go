@@ -96,7 +96,19 @@ func (p *Page) revoke(w http.ResponseWriter, r *http.Request, v visitor) {
 		p.done(w, r, back, note{Bad: true, Text: "Not revoked: " + err.Error()})
 		return
 	}
-	p.done(w, r, back, note{Text: fmt.Sprintf("Revoked: on %d of %d %s, every token issued to %s so far is refused.", done.Applied, done.Live, plural("node", done.Live), id)})
+	p.done(w, r, back, note{Text: revoked(id, done)})
+}
+
+// revoked says what is true of a revocation now, and what is still to come.
+func revoked(id string, done adminapi.Revoked) string {
+	text := fmt.Sprintf("Revoked: on %d of %d %s, every token issued to %s so far is refused.", done.Applied, done.Live, plural("node", done.Live), id)
+	switch left := done.Live - done.Applied; {
+	case left > 0 && !done.Shared:
+		return text + " Redis is away: the others follow once it is back, and take the tokens until then."
+	case left > 0:
+		return text + " The others follow within a second, or once they reach Redis."
+	}
+	return text
 }
 
 func (p *Page) rotate(w http.ResponseWriter, r *http.Request, v visitor) {
@@ -116,9 +128,13 @@ func (p *Page) rotate(w http.ResponseWriter, r *http.Request, v visitor) {
 	}
 	var parts []string
 	for _, d := range done {
-		parts = append(parts, fmt.Sprintf("%s: %s signs from %s UTC", d.Algorithm, d.New, d.Signs.UTC().Format("15:04:05")))
+		part := fmt.Sprintf("%s: %s signs from %s UTC.", d.Algorithm, d.New, moment(d.Signs))
+		if d.Note != "" {
+			part += " " + d.Note
+		}
+		parts = append(parts, part)
 	}
-	p.done(w, r, "/keys", note{Text: "Rotated. " + strings.Join(parts, "; ") + "."})
+	p.done(w, r, "/keys", note{Text: "Rotated. " + strings.Join(parts, " ")})
 }
 
 func reason(r *http.Request) string {

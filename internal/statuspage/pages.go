@@ -166,7 +166,7 @@ func (p *Page) denialsData(q url.Values) denialsData {
 	}
 	all := p.o.Denials(from)
 	for _, x := range all {
-		if len(d.Denials) < d.Limit && matches(d.Filter, x.ID, x.Method+" "+x.Path, x.Client, x.Reason, x.API, x.Remote, strconv.Itoa(x.Status)) {
+		if len(d.Denials) < d.Limit && matches(d.Filter, x.ID, x.Method+" "+x.Path, x.Client, x.Reason, x.Detail, x.API, x.Remote, strconv.Itoa(x.Status)) {
 			d.Denials = append(d.Denials, x)
 		}
 	}

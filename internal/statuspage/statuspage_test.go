@@ -47,7 +47,7 @@ func serve(t *testing.T) *served {
 	s.setToken("")
 	s.status.Store(&adminapi.Status{Node: "web-1:8080", Version: "v1", Mode: "run", Ready: true, Admin: "127.0.0.1:8081", Now: time.Now(),
 		Config: adminapi.ConfigStatus{Hash: "abc123", Last: adminapi.ReloadInfo{Result: "ok", Trigger: "start"}}, Keys: []adminapi.Key{{ID: "kid-1", Algorithm: "ES256", State: "current"}}})
-	denial := adminapi.Denial{ID: "req1", Time: time.Now(), Verdict: trace.Deny, Status: 403, Reason: "insufficient_scope", Method: "GET", Path: trace.Shown("/" + hostile), Client: trace.Shown(hostile),
+	denial := adminapi.Denial{ID: "req1", Time: time.Now(), Verdict: trace.Deny, Status: 403, Reason: "insufficient_scope", Detail: "this route needs x", Method: "GET", Path: trace.Shown("/" + hostile), Client: trace.Shown(hostile),
 		Trace: &trace.Trace{RequestID: "req1", Verdict: trace.Deny, Status: 403, Reason: "insufficient_scope", API: "orders", Route: "GET " + hostile,
 			Steps: []trace.Step{{Check: trace.Path, Outcome: trace.Passed, Fact: hostile}, {Check: trace.Scope, Outcome: trace.Failed, Fact: "needs x"}, {Check: trace.Limit, Outcome: trace.NotReached}},
 			Why:   []trace.Line{{Text: hostile, Where: "clients.yaml:7"}}, Fix: []string{"gatehouse client grant " + hostile}}}
@@ -83,7 +83,7 @@ func serve(t *testing.T) *served {
 		},
 		Rotate: func(_ context.Context, q adminapi.RotateRequest) ([]adminapi.Rotation, error) {
 			s.rotated.Store(&q)
-			return []adminapi.Rotation{{Algorithm: "ES256", New: "kid-2", Signs: time.Now()}}, nil
+			return []adminapi.Rotation{{Algorithm: "ES256", New: "kid-2", Signs: time.Now(), Note: "Take the file out of key_dir."}}, nil
 		},
 		Revoke: func(_ context.Context, q adminapi.RevokeRequest) (adminapi.Revoked, error) {
 			s.revoked.Store(&q)
@@ -231,8 +231,11 @@ func TestActs(t *testing.T) {
 	if status, _, _ := s.post(t, "/clients/revoke", "client", "nobody", "form", form, "confirm", "yes"); status != 404 {
 		t.Errorf("a client that there is not: %d", status)
 	}
-	if status, _, _ := s.post(t, "/keys/rotate", "alg", "ES256", "form", form, "confirm", "yes"); status != 303 || s.rotated.Load().Algorithm != "ES256" {
+	if status, _, h = s.post(t, "/keys/rotate", "alg", "ES256", "form", form, "confirm", "yes"); status != 303 || s.rotated.Load().Algorithm != "ES256" {
 		t.Errorf("rotate: %d", status)
+	}
+	if _, body, _ := s.load(t, h.Get("Location")); !strings.Contains(body, "kid-2 signs from 20") || !strings.Contains(body, " UTC. Take the file out of key_dir.") {
+		t.Errorf("no note of what is left to do: %s", body)
 	}
 	s.broken.Store(true)
 	_, _, h = s.post(t, "/reload", "form", form, "confirm", "yes")
@@ -538,5 +541,45 @@ func TestLongListsSaySo(t *testing.T) {
 		if _, body, _ := s.load(t, path); !strings.Contains(body, want) {
 			t.Errorf("%s lacks %q", path, want)
 		}
+	}
+}
+
+// Denials are found by what is shown of them, and by the words that say why: a client that failed to prove itself stands there.
+func TestFilterDenials(t *testing.T) {
+	s := serve(t)
+	for q, found := range map[string]bool{"REQ1": true, "insufficient": true, "403": true, "gnp.exe": true, "route needs x": true, "nothing of it": false} {
+		status, body, _ := s.load(t, "/denials?q="+url.QueryEscape(q))
+		if status != 200 || strings.Contains(body, `href="/denials/req1"`) != found || strings.Contains(body, "Nothing that was refused matches.") == found {
+			t.Errorf("%q: %d, found is not %t", q, status, found)
+		}
+	}
+}
+
+// What a stream carries is as harmless as the page.
+func TestStreamEscapes(t *testing.T) {
+	s := serve(t)
+	for _, page := range []string{"routes", "denials", "overview"} {
+		full := *s.status.Load()
+		full.Denials, full.Config.Last.Changes = s.page.o.Denials(1), hostile
+		s.status.Store(&full)
+		res, err := s.Get(s.URL + "/events?page=" + page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for lines := bufio.NewReader(res.Body); ; {
+			line, err := lines.ReadString('\n')
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, bad := range []string{"<", "\\u003cscript", "\\u003cimg", "\u202e", "\u2066"} {
+				if strings.Contains(line, bad) {
+					t.Errorf("%s sends %q: %s", page, bad, line)
+				}
+			}
+			if line == "event: beat\n" {
+				break
+			}
+		}
+		res.Body.Close()
 	}
 }

@@ -110,3 +110,17 @@ func TestText(t *testing.T) {
 		}
 	}
 }
+
+// A revocation says what is still to come.
+func TestRevokedInWords(t *testing.T) {
+	for want, done := range map[string]adminapi.Revoked{
+		"Revoked: on 1 of 1 node, every token issued to worker so far is refused.":                                                                                    {Applied: 1, Live: 1},
+		"Revoked: on 3 of 3 nodes, every token issued to worker so far is refused.":                                                                                   {Applied: 3, Live: 3, Shared: true},
+		"Revoked: on 2 of 3 nodes, every token issued to worker so far is refused. The others follow within a second, or once they reach Redis.":                      {Applied: 2, Live: 3, Shared: true},
+		"Revoked: on 1 of 3 nodes, every token issued to worker so far is refused. Redis is away: the others follow once it is back, and take the tokens until then.": {Applied: 1, Live: 3},
+	} {
+		if got := revoked("worker", done); got != want {
+			t.Errorf("%+v: %s", done, got)
+		}
+	}
+}
