@@ -101,8 +101,16 @@ func redis(s *adminapi.Status, red, amber say) {
 	if age := s.Revocations.Staleness; age == nil {
 		red("The revocations of the fleet were never read.")
 	} else if *age > 30 {
-		amber("The revocations of the fleet are " + span(time.Duration(*age*float64(time.Second))) + " old.")
+		amber("The revocations of the fleet are over " + span(coarse(time.Duration(*age*float64(time.Second)))) + " old.")
 	}
+}
+
+// coarse is an age that changes seldom: a banner is read out whenever it changes.
+func coarse(d time.Duration) time.Duration {
+	if d < time.Minute {
+		return d.Truncate(10 * time.Second)
+	}
+	return d.Truncate(time.Minute)
 }
 
 func waiting(s *adminapi.Status) string {

@@ -82,6 +82,7 @@ type Page struct {
 	open     string // the token of forms where nobody logs in
 	assets   map[string]asset
 	streams  atomic.Int64
+	patience time.Duration // for whoever reads a stream
 }
 
 type asset struct {
@@ -91,7 +92,7 @@ type asset struct {
 
 // New returns the page. It expects to be called only for requests whose Host and origin are known to be good.
 func New(o Options) *Page {
-	p := &Page{o: o, open: rand.Text(), assets: map[string]asset{}}
+	p := &Page{o: o, open: rand.Text(), assets: map[string]asset{}, patience: streamWrite}
 	p.sessions.init(o.Token)
 	for name, kind := range map[string]string{"style.css": "text/css; charset=utf-8", "live.js": "text/javascript; charset=utf-8", "icon.svg": "image/svg+xml"} {
 		content, err := files.ReadFile("assets/" + name)

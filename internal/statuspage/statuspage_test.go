@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/cookiejar"
 	"net/http/httptest"
@@ -50,6 +51,7 @@ func serve(t *testing.T) *served {
 	denial := adminapi.Denial{ID: "req1", Time: time.Now(), Verdict: trace.Deny, Status: 403, Reason: "insufficient_scope", Detail: "this route needs x", Method: "GET", Path: trace.Shown("/" + hostile), Client: trace.Shown(hostile),
 		Trace: &trace.Trace{RequestID: "req1", Verdict: trace.Deny, Status: 403, Reason: "insufficient_scope", API: "orders", Route: "GET " + hostile,
 			Steps: []trace.Step{{Check: trace.Path, Outcome: trace.Passed, Fact: hostile}, {Check: trace.Scope, Outcome: trace.Failed, Fact: "needs x"}, {Check: trace.Limit, Outcome: trace.NotReached}},
+			Asked: &trace.Asked{Scope: "orders:all", Method: "private_key_jwt", Failure: "assertion_expired"},
 			Why:   []trace.Line{{Text: hostile, Where: "clients.yaml:7"}}, Fix: []string{"gatehouse client grant " + hostile}}}
 	p := pulse.New([]string{"expired"})
 	s.page = New(Options{
@@ -174,7 +176,7 @@ func TestPages(t *testing.T) {
 		}
 	}
 	_, body, _ := s.load(t, "/denials/req1")
-	for _, want := range []string{`✓ <span class="word">passed`, `✗ <span class="word">failed`, `· <span class="word">not reached`, "clients.yaml:7", "gatehouse explain req1</pre>"} {
+	for _, want := range []string{`✓ <span class="word">passed`, `✗ <span class="word">failed`, `· <span class="word">not reached`, "clients.yaml:7", "gatehouse explain req1</pre>", "What was asked for", "orders:all", "by <code>private_key_jwt</code>: <span class=\"bad\">✗ assertion_expired</span>"} {
 		if !strings.Contains(body, want) {
 			t.Errorf("the denial lacks %q", want)
 		}
@@ -581,5 +583,29 @@ func TestStreamEscapes(t *testing.T) {
 			}
 		}
 		res.Body.Close()
+	}
+}
+
+// Who opens a stream and does not read it is cut, and makes room for another.
+func TestSlowReaderIsCut(t *testing.T) {
+	s := serve(t)
+	s.page.patience = 50 * time.Millisecond
+	large := make([]adminapi.Route, rows)
+	for i := range large {
+		large[i].Limits = []string{strings.Repeat("x", 64<<10)} // 32 MiB in all, more than any socket buffers
+	}
+	s.page.o.Routes = func() []adminapi.Route { return large }
+	conn, err := net.Dial("tcp", s.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	fmt.Fprint(conn, "GET /events?page=routes HTTP/1.1\r\nHost: x\r\n\r\n")
+	for _, want := range []int64{1, 0} {
+		for end := time.Now().Add(30 * time.Second); s.page.streams.Load() != want; time.Sleep(time.Millisecond) {
+			if time.Now().After(end) {
+				t.Fatalf("%d streams, want %d", s.page.streams.Load(), want)
+			}
+		}
 	}
 }

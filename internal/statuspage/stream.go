@@ -48,7 +48,7 @@ func (p *Page) stream(w http.ResponseWriter, r *http.Request, _ visitor) {
 			return
 		}
 		message, err := p.changes(name, r, v, sent)
-		if err != nil || out.SetWriteDeadline(time.Now().Add(streamWrite)) != nil {
+		if err != nil || out.SetWriteDeadline(time.Now().Add(p.patience)) != nil {
 			return
 		}
 		if _, err := w.Write(message); err != nil || out.Flush() != nil {

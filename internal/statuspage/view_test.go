@@ -21,7 +21,7 @@ func TestBanners(t *testing.T) {
 		"Redis down":   {func(s *adminapi.Status) { s.State.Redis.Up = false; s.Revocations.Outbox = 3 }, true, "3 of this node's revocations wait"},
 		"breaker":      {func(s *adminapi.Status) { s.State.Redis.BreakerOpen = true }, true, "requests do without it"},
 		"never synced": {func(s *adminapi.Status) { s.Revocations.Staleness = nil }, true, "never read"},
-		"stale":        {func(s *adminapi.Status) { s.Revocations.Staleness = &stale }, false, "are 45 s old"},
+		"stale":        {func(s *adminapi.Status) { s.Revocations.Staleness = &stale }, false, "are over 40 s old"},
 		"no key":       {func(s *adminapi.Status) { s.Keys = nil }, true, "no key to sign"},
 		"next only":    {func(s *adminapi.Status) { s.Keys[0].State = "next" }, true, "No key signs ES256"},
 		"overdue":      {func(s *adminapi.Status) { s.Keys[0].Until = now.Add(-time.Hour) }, false, "should have been replaced"},
