@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -200,4 +201,22 @@ func (g *gateway) call(method, path, token string) (int, string) {
 	defer res.Body.Close()
 	io.Copy(io.Discard, res.Body)
 	return res.StatusCode, res.Header.Get("X-Request-Id")
+}
+
+// memory is what the process has in use, in bytes.
+func (g *gateway) memory() int {
+	g.t.Helper()
+	res, err := http.Get("http://" + g.admin + "/metrics")
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	defer res.Body.Close()
+	text, _ := io.ReadAll(res.Body)
+	_, after, _ := strings.Cut(string(text), "\nprocess_resident_memory_bytes ")
+	line, _, _ := strings.Cut(after, "\n")
+	bytes, err := strconv.ParseFloat(line, 64)
+	if err != nil {
+		g.t.Fatalf("no memory in the metrics: %v", err)
+	}
+	return int(bytes)
 }

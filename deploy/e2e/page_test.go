@@ -63,30 +63,56 @@ func TestDenialAppears(t *testing.T) {
 		t.Errorf("the refusal took %v to appear", took)
 	}
 	b.run(chromedp.Click(fmt.Sprintf(`a[href="/denials/%s"]`, id)), chromedp.WaitVisible("#trace"))
+	near := 0
+	_, noRoute := g.call("GET", "/order", token)
+	_, noToken := g.call("GET", "/orders/1", "")
+	_, noSense := g.call("GET", "/orders/1", "nonsense")
+	for _, id := range []string{id, noRoute, noToken, noSense} {
+		b.load(g, "/denials/"+id)
+		want, got := explained(t, g, id), b.trace()
+		if near += len(want.Near); len(want.Steps) < 5 || want.Detail == "" || want.Reason == "" || !reflect.DeepEqual(got, want) {
+			t.Errorf("the page has\n%+v\nexplain has\n%+v", got, want)
+		}
+	}
+	if near == 0 {
+		t.Error("no refusal has a near miss")
+	}
+	b.quiet()
+}
+
+// shown is what page and command tell of a decision.
+type shown struct {
+	Verdict, Reason, Detail string
+	Status                  int
+	Steps                   []struct{ Check, Outcome, Fact, Where string }
+	Why, Near               []struct{ Text, Where string }
+	Fix, Notes              []string
+}
+
+func explained(t *testing.T, g *gateway, id string) (s shown) {
+	t.Helper()
 	out, err := exec.Command(program, "explain", id, "-o", "json", "-c", filepath.Join(g.dir, "config.yaml")).Output()
 	var exit *exec.ExitError
 	if err != nil && (!asExit(err, &exit) || exit.ExitCode() != 4) {
 		t.Fatal(err)
 	}
-	type step struct{ Check, Outcome, Fact, Where string }
-	var want, got struct {
-		Reason string
-		Steps  []step
-		Why    []struct{ Text, Where string }
-		Fix    []string
-	}
-	if err := json.Unmarshal(out, &want); err != nil {
+	if err := json.Unmarshal(out, &s); err != nil {
 		t.Fatalf("%v in %s", err, out)
 	}
-	b.eval(`(() => { const text = (e, s) => e.querySelector(s).textContent;
-		return { reason: document.getElementById("trace").dataset.reason,
-			steps: [...document.querySelectorAll(".steps tbody tr")].map(r => ({ check: r.dataset.check, outcome: r.dataset.outcome, fact: text(r, ".fact"), where: text(r, ".place") })),
-			why: [...document.querySelectorAll(".why p")].map(p => ({ text: text(p, "bdi"), where: p.querySelector(".place") ? text(p, ".place") : "" })),
-			fix: [...document.querySelectorAll(".fix p")].map(p => p.textContent) } })()`, &got)
-	if len(want.Steps) < 5 || len(want.Fix) == 0 || !reflect.DeepEqual(got, want) {
-		t.Errorf("the page has\n%+v\nexplain has\n%+v", got, want)
-	}
-	b.quiet()
+	return s
+}
+
+// trace reads what the page of a denial says. Lists that are empty are nil, as those that JSON leaves out.
+func (b *tab) trace() (s shown) {
+	b.t.Helper()
+	b.eval(`(() => {
+		const text = (e, s) => e.querySelector(s)?.textContent ?? "", all = (s, of) => { const list = [...document.querySelectorAll("#trace " + s)].map(of); return list.length ? list : null; };
+		const line = p => ({ text: text(p, "bdi"), where: text(p, ".place") }), verdict = document.querySelector("#trace .verdict");
+		return { verdict: verdict.classList[1], reason: text(verdict, "span + code"), status: +text(verdict, ".num"), detail: text(document, "#trace .detail"),
+			steps: all(".steps tbody tr", r => ({ check: r.dataset.check, outcome: r.dataset.outcome, fact: text(r, ".fact"), where: text(r, ".place") })),
+			why: all(".why p", line), near: all(".near p", line), fix: all(".fix p", p => p.textContent), notes: all(".notes p", p => p.textContent) };
+	})()`, &s)
+	return s
 }
 
 func asExit(err error, to **exec.ExitError) bool {
@@ -449,8 +475,8 @@ func TestScreens(t *testing.T) {
 	}
 }
 
-// An open page under a storm of refusals costs the browser no more at the end than at the beginning. GATEHOUSE_E2E_SOAK makes it
-// longer, such as 10m.
+// An open page under a storm of refusals costs the browser no more at the end than at the beginning, and the gateway little.
+// GATEHOUSE_E2E_SOAK makes it longer, such as 10m.
 func TestSoak(t *testing.T) {
 	long := 8 * time.Second
 	if text := os.Getenv("GATEHOUSE_E2E_SOAK"); text != "" {
@@ -473,6 +499,10 @@ func TestSoak(t *testing.T) {
 	first, nodes := heap(b)
 	storm(long * 3 / 4)
 	last, more := heap(b)
+	b.wait("live, after all that", isLive+` && document.getElementById("stale").hidden`)
+	if memory := g.memory(); memory > 300<<20 {
+		t.Errorf("the gateway uses %d MiB", memory>>20)
+	}
 	t.Logf("heap %.1f MiB, then %.1f MiB; %v nodes, then %v", first/(1<<20), last/(1<<20), nodes, more)
 	if last > first*2+8<<20 || more > nodes*2+5000 {
 		t.Errorf("the tab grows: heap %.0f, then %.0f; nodes %v, then %v", first, last, nodes, more)

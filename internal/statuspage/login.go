@@ -21,7 +21,7 @@ func (p *Page) loginForm(w http.ResponseWriter, r *http.Request) {
 	}
 	code := q.Get("code")
 	switch {
-	case code == "":
+	case code == "" || r.Method == http.MethodHead: // what only looks whether a link leads somewhere does not spend it
 		p.render(w, http.StatusOK, "login", frame{Title: "Log in", Body: loginData{Next: next}})
 	case p.allowed(w, r, func() bool { return p.sessions.spend(code, time.Now()) }):
 		http.Redirect(w, r, next, http.StatusSeeOther)

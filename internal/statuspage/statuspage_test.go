@@ -316,6 +316,9 @@ func TestLoginLink(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if res, err := s.Head(s.URL + l.Path); err != nil || res.StatusCode != 200 || res.Header.Get("Set-Cookie") != "" {
+		t.Errorf("a look at the link: %v %v", res, err)
+	}
 	if status, _, h := s.load(t, l.Path); status != 303 || h.Get("Location") != "/" {
 		t.Fatalf("the link: %d", status)
 	}
