@@ -69,10 +69,13 @@ func (p *Page) visitor(r *http.Request) (v visitor, ok bool) {
 	if err != nil {
 		return visitor{}, false
 	}
-	return p.sessions.find(cookie.Value, token, time.Now())
+	// What a page asks for by itself is no sign that somebody is there.
+	use := r.URL.Path != "/events" && r.Method != http.MethodHead
+	return p.sessions.find(cookie.Value, token, time.Now(), use)
 }
 
-func (s *sessions) find(value string, token secret.Text, now time.Time) (v visitor, ok bool) {
+// find is the session that a browser holds. With use it lasts for another idleEnd.
+func (s *sessions) find(value string, token secret.Text, now time.Time, use bool) (v visitor, ok bool) {
 	id := sha256.Sum256([]byte(value))
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -84,7 +87,9 @@ func (s *sessions) find(value string, token secret.Text, now time.Time) (v visit
 		delete(s.live, id)
 		return visitor{}, false
 	}
-	found.used = now
+	if use {
+		found.used = now
+	}
 	return visitor{form: found.form, loggedIn: true}, true
 }
 

@@ -366,22 +366,22 @@ func TestSessionsEnd(t *testing.T) {
 	}
 	value := begin(now)
 	for at := now; at.Before(now.Add(oldEnd)); at = at.Add(idleEnd / 2) {
-		if _, ok := s.page.sessions.find(value, token, at); !ok {
+		if _, ok := s.page.sessions.find(value, token, at, true); !ok {
 			t.Fatalf("a session that is used ended after %v", at.Sub(now))
 		}
 	}
-	if _, ok := s.page.sessions.find(value, token, now.Add(oldEnd+time.Second)); ok {
+	if _, ok := s.page.sessions.find(value, token, now.Add(oldEnd+time.Second), true); ok {
 		t.Error("an old session")
 	}
 	value = begin(now)
-	if _, ok := s.page.sessions.find(value, token, now.Add(idleEnd+time.Second)); ok {
+	if _, ok := s.page.sessions.find(value, token, now.Add(idleEnd+time.Second), true); ok {
 		t.Error("an idle session")
 	}
 	first := begin(now)
 	for i := range mostLogins {
 		begin(now.Add(time.Duration(i+1) * time.Second))
 	}
-	if _, ok := s.page.sessions.find(first, token, now.Add(time.Minute)); ok || len(s.page.sessions.live) > mostLogins {
+	if _, ok := s.page.sessions.find(first, token, now.Add(time.Minute), true); ok || len(s.page.sessions.live) > mostLogins {
 		t.Errorf("%d sessions", len(s.page.sessions.live))
 	}
 	r := httptest.NewRequest("GET", "/", nil)
@@ -595,7 +595,7 @@ func TestSlowReaderIsCut(t *testing.T) {
 	s.page.patience = 50 * time.Millisecond
 	large := make([]adminapi.Route, rows)
 	for i := range large {
-		large[i].Limits = []string{strings.Repeat("x", 64<<10)} // 32 MiB in all, more than any socket buffers
+		large[i].Limits = []string{strings.Repeat("x", 32<<10)} // 16 MiB in all, more than any socket buffers
 	}
 	s.page.o.Routes = func() []adminapi.Route { return large }
 	conn, err := net.Dial("tcp", s.Listener.Addr().String())
@@ -610,5 +610,23 @@ func TestSlowReaderIsCut(t *testing.T) {
 				t.Fatalf("%d streams, want %d", s.page.streams.Load(), want)
 			}
 		}
+	}
+}
+
+// An open page does not keep its login alive: it ends an hour after somebody last did something.
+func TestStreamIsNoUse(t *testing.T) {
+	s := serve(t)
+	s.setToken("the-admin-token")
+	s.post(t, "/login", "token", "the-admin-token")
+	s.page.sessions.mu.Lock()
+	for _, x := range s.page.sessions.live {
+		x.used = time.Now().Add(-idleEnd + 2*time.Second)
+	}
+	s.page.sessions.mu.Unlock()
+	next, closed := s.events(t, "keys")
+	next("event: beat")
+	closed()
+	if status, _, _ := s.load(t, "/"); status != 303 {
+		t.Errorf("after an hour of looking on: %d", status)
 	}
 }
