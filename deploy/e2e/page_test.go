@@ -302,6 +302,22 @@ func TestLoggedOutElsewhere(t *testing.T) {
 	}
 }
 
+// A row leads to its refusal twice, by the time and by the id: the one that has the focus keeps it while rows come.
+func TestUpdatesKeepTheFocus(t *testing.T) {
+	g, b := newGateway(t).start(), open(t)
+	_, first := g.call("GET", "/nowhere", "")
+	b.load(g, "/denials")
+	b.wait("live", isLive)
+	b.eval(`document.querySelector("td a code").parentElement.focus()`, nil)
+	_, second := g.call("GET", "/nowhere", "")
+	b.wait("the next row", has(second))
+	var at string
+	b.eval(`document.activeElement.querySelector("code")?.textContent ?? document.activeElement.outerHTML`, &at)
+	if at != first {
+		t.Errorf("the focus is at %s, not at the id %s", at, first)
+	}
+}
+
 // What moves on a page leaves a reader where they are: a table that was scrolled stays so, and what has the focus keeps it.
 func TestUpdatesLeaveTheReaderAlone(t *testing.T) {
 	held := make(chan struct{}) // the upstream answers when it is told to, so that its requests in flight change

@@ -26,6 +26,7 @@ func (a *App) adminServer(cfg *config.Config) *http.Server {
 		Routes:          a.listRoutes,
 		Clients:         a.clientViews,
 		LastTokens:      a.listClients,
+		LimitUse:        a.limitUse,
 		Keys:            a.listKeys,
 		CertificateEnds: a.certificateEnds,
 		Denials:         a.denialsNow,

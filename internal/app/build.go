@@ -184,7 +184,7 @@ func clients(cfg *config.Config, keys *clientKeys) []tokenep.Client {
 	for _, c := range cfg.Clients {
 		client := tokenep.Client{ID: c.ID, Grants: map[string]token.Scopes{}, GrantTypes: c.GrantTypes, Auth: c.Auth, TTL: c.TTL, Introspect: c.Introspect, Disabled: c.Disabled, Subject: tokenep.Subject(c.TLSSubject)}
 		for _, q := range c.Quotas {
-			client.Quotas = append(client.Quotas, tokenep.Quota{Observe: q.Observe, Policy: ratelimit.Policy{Name: q.Name, Requests: q.Tokens, Per: q.Per, Burst: q.Tokens}})
+			client.Quotas = append(client.Quotas, tokenep.Quota{Observe: q.Observe, Policy: quota(q)})
 		}
 		for api, scopes := range c.Grants {
 			client.Grants[api] = token.NewScopes(scopes...)

@@ -20,6 +20,15 @@ type clientsData struct {
 type clientData struct {
 	*Client
 	Last string // when it last got a token, in words
+	Uses []Use
+}
+
+// Percent is how much is left, from 0 to 100.
+func (u Use) Percent() int64 {
+	if u.Of <= 0 {
+		return 0
+	}
+	return int64(share(max(min(u.Left, u.Of), 0), u.Of) * 100)
 }
 
 // LastOf is when a client last got a token, in words.

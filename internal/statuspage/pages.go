@@ -101,7 +101,7 @@ func (p *Page) page(name string, r *http.Request, v visitor) frame {
 	case "client":
 		f.Name, f.Title = "clients", "Client"
 		if c := p.client(q.Get("id")); c != nil {
-			f.Title, f.Body = "Client "+c.ID, clientData{Client: c, Last: p.lastTokens(r.Context()).of(c.ID)}
+			f.Title, f.Body = "Client "+c.ID, clientData{Client: c, Last: p.lastTokens(r.Context()).of(c.ID), Uses: p.o.LimitUse(r.Context(), c.ID)}
 		}
 	default:
 		f.Body = p.moving(name, q)

@@ -35,7 +35,9 @@ type Options struct {
 	Clients func() []Client
 	// LastTokens are the days on which clients were last issued a token. It may ask Redis.
 	LastTokens func(context.Context) (adminapi.Clients, error)
-	Keys       func() []adminapi.Key
+	// LimitUse is what is left of the limits that count a client. It may ask Redis.
+	LimitUse func(ctx context.Context, client string) []Use
+	Keys     func() []adminapi.Key
 	// CertificateEnds is when the certificate of the public listener does; zero without one.
 	CertificateEnds func() time.Time
 	Denials         func(n int) []adminapi.Denial
@@ -65,6 +67,14 @@ type Client struct {
 type Grant struct {
 	API, Audience string
 	Scopes        []string
+}
+
+// Use is how much of a limit a client has used.
+type Use struct {
+	What, Limit string // what is counted, and how much of it may be
+	Left, Of    int64  // how many could be at this moment, of how many after a pause
+	Share       bool   // Redis is away: Left is of this node's share
+	Unknown     bool   // Redis is away, and nobody counts
 }
 
 // Secret is one secret of a client, without any part of it.

@@ -67,6 +67,9 @@ func serve(t *testing.T) *served {
 		LastTokens: func(context.Context) (adminapi.Clients, error) {
 			return adminapi.Clients{Since: "2026-01-01", Clients: []adminapi.Client{{ID: "worker", LastTokenDay: "2026-11-24"}}}, nil
 		},
+		LimitUse: func(context.Context, string) []Use {
+			return []Use{{What: "tokens", Limit: "1000 per 1h0m0s", Left: 998, Of: 1000}, {What: hostile, Limit: "1 per 1m0s", Of: 1}, {Left: 7, Of: 9, Share: true}, {Unknown: true}}
+		},
 		Keys: func() []adminapi.Key { return s.status.Load().Keys }, CertificateEnds: func() time.Time { return time.Time{} },
 		Denials: func(int) []adminapi.Denial { return []adminapi.Denial{denial} },
 		Denial:  func(id string) (adminapi.Denial, bool) { return denial, id == "req1" },
@@ -179,6 +182,12 @@ func TestPages(t *testing.T) {
 	for _, want := range []string{`✓ <span class="word">passed`, `✗ <span class="word">failed`, `· <span class="word">not reached`, "clients.yaml:7", "gatehouse explain req1</pre>", "What was asked for", "orders:all", "by <code>private_key_jwt</code>: <span class=\"bad\">✗ assertion_expired</span>"} {
 		if !strings.Contains(body, want) {
 			t.Errorf("the denial lacks %q", want)
+		}
+	}
+	_, body, _ = s.load(t, "/clients/one?id=worker")
+	for _, want := range []string{"<td>1000 per 1h</td>", "998 of 1\u202f000", `<rect width="99"`, "✗ used up", "7 of 9 <span class=\"none\">of this node", "not known: Redis is away"} {
+		if !strings.Contains(body, want) {
+			t.Errorf("the client lacks %q", want)
 		}
 	}
 	if _, body, _ := s.load(t, "/clients"); !strings.Contains(body, "2026-11-24") || !strings.Contains(body, "none since 2026-01-01") {

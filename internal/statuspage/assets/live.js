@@ -16,17 +16,18 @@
   // What a part shows is replaced; where somebody is in it, and how far it was scrolled, stays.
   const put = (place, html) => {
     const label = (e) => e.getAttribute("href") || e.getAttribute("aria-label");
-    const find = (name) => [...place.querySelectorAll("a[href], .scroll")].find((e) => label(e) === name);
+    const named = (name) => [...place.querySelectorAll("a[href], .scroll")].filter((e) => label(e) === name);
     const focused = place.contains(document.activeElement) ? label(document.activeElement) : null;
+    const which = focused ? named(focused).indexOf(document.activeElement) : -1; // a row may lead to one place twice
     const scrolled = [...place.querySelectorAll(".scroll")].map((e) => [label(e), e.scrollLeft, e.scrollTop]);
     const part = document.createElement("template");
     part.innerHTML = html;
     place.replaceChildren(part.content);
     for (const [name, left, top] of scrolled) {
-      const box = find(name);
+      const [box] = named(name);
       if (box) { box.scrollLeft = left; box.scrollTop = top; }
     }
-    const back = focused && find(focused);
+    const back = which >= 0 && named(focused)[which];
     if (back) back.focus({ preventScroll: true });
   };
   const settle = () => {
