@@ -21,6 +21,13 @@ type NewClient struct {
 	Created time.Time     // zero: not said
 	Note    string        // for people; empty: none
 	TTL     time.Duration // of the client's tokens, at least 1s; 0: the APIs' own
+	Rate    Rate          // the client's own limit; the zero value: none
+}
+
+// Rate is a limit: so many requests, at least 1, in a time, at least 1s.
+type Rate struct {
+	Requests int64
+	Per      time.Duration
 }
 
 // Create adds a client to the file at path, and makes the file where there is none. The file is replaced as a whole, so that
@@ -73,6 +80,9 @@ func check(c NewClient) error {
 	}
 	if c.TTL != 0 && (c.TTL < time.Second || c.TTL > 24*time.Hour) {
 		return fmt.Errorf("a ttl of %s is not between 1s and 24h", c.TTL)
+	}
+	if c.Rate != (Rate{}) && (c.Rate.Requests < 1 || c.Rate.Per < time.Second) {
+		return fmt.Errorf("a limit of %d per %s is not at least 1 request in at least 1s", c.Rate.Requests, c.Rate.Per)
 	}
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -38,6 +39,12 @@ func entryOf(c NewClient) (*yaml.Node, error) {
 	put(client, "secrets", &yaml.Node{Kind: yaml.SequenceNode, Content: []*yaml.Node{secret}})
 	if c.TTL != 0 {
 		put(client, "ttl", text(short(c.TTL)))
+	}
+	if c.Rate != (Rate{}) {
+		limit := mapping(yaml.FlowStyle)
+		put(limit, "requests", &yaml.Node{Kind: yaml.ScalarNode, Value: strconv.FormatInt(c.Rate.Requests, 10)})
+		put(limit, "per", text(short(c.Rate.Per)))
+		put(client, "rate_limit", limit)
 	}
 	entry := mapping(0)
 	put(entry, c.ID, client)
