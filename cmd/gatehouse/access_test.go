@@ -69,7 +69,7 @@ func TestAccessCommands(t *testing.T) {
 		{"", "routes list --public", 0, "GET     -     /orders/health", ""},
 		{"", "routes list --api users", 0, "users.example.com", ""},
 		{"", "routes list --api user", exitFailed, "", `no API "user"`},
-		{"", "routes list -o xml", exitUsage, "", "table or json"},
+		{"", "routes list -o xml", exitUsage, "", "table, json or yaml"},
 		{"can", "can editor POST /orders", 0, "ALLOWED", ""},
 		{"can-not", "can billing-worker POST /orders", exitDenied, "client grant billing-worker orders:orders:write", ""},
 		{"", "can editor PUT /orders/7", 0, "ALLOWED", ""},

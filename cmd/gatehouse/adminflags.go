@@ -18,15 +18,13 @@ import (
 // adminFlags are those of the commands that ask a running gatehouse.
 type adminFlags struct {
 	address, tokenFile, output string
-	yaml                       bool // the command also has -o yaml
+
+	told func(format string, args ...any) // what --verbose says; nil: nothing
 }
 
 func (f *adminFlags) register(cmd *cobra.Command) {
 	f.registerAddress(cmd)
 	outputFlag(cmd, &f.output)
-	if f.yaml {
-		cmd.Flags().Lookup("output").Usage = "table, json or yaml"
-	}
 }
 
 func (f *adminFlags) registerAddress(cmd *cobra.Command) {
@@ -37,11 +35,10 @@ func (f *adminFlags) registerAddress(cmd *cobra.Command) {
 
 // client finds the listener and its token: by flag, else by environment, else as the configuration says.
 func (f *adminFlags) client(cmd *cobra.Command) (*adminclient.Client, error) {
-	if !f.yaml || f.output != "yaml" {
-		if err := checkOutput(cmd, f.output); err != nil {
-			return nil, err
-		}
+	if err := checkOutput(cmd, f.output); err != nil {
+		return nil, err
 	}
+	f.told = func(format string, args ...any) { verbose(cmd, format, args...) }
 	if noConfig(cmd) {
 		return f.clientOf("")
 	}
@@ -61,23 +58,21 @@ func (f *adminFlags) clientOf(path string) (*adminclient.Client, error) {
 		}
 		token = secret.Hide(strings.TrimRight(string(text), "\r\n"))
 	}
-	if address != "" && !token.Empty() {
-		return adminclient.New(address, token), nil
-	}
-	if path == "" {
-		return adminclient.New(cmp.Or(address, config.DefaultAdminListen), token), nil
-	}
 	// The file may be broken while the process that loaded it serves on.
-	if token.Empty() {
-		token = config.AdminToken(path, config.Options{})
+	if path != "" && token.Empty() {
+		token = config.AdminToken(path, config.Options{}) // it may need none
 	}
-	if address == "" {
+	if path != "" && address == "" {
 		var err error
 		if address, _, err = config.Addresses(path, config.Options{}); err != nil {
 			return nil, err
 		}
 	}
-	return adminclient.New(address, token), nil // it may need no token
+	client := adminclient.New(cmp.Or(address, config.DefaultAdminListen), token)
+	if f.told != nil {
+		client.OnCall = func(call string) { f.told("%s", call) }
+	}
+	return client, nil
 }
 
 // noConfig reports whether no configuration is named and there is none in the usual places.
@@ -119,7 +114,12 @@ func confirm(cmd *cobra.Command, yes bool, what string) error {
 	return nil
 }
 
+// isTerminal reports whether somebody sits at f: the null device is a character device too, whatever name it was opened by.
 func isTerminal(f *os.File) bool {
 	info, err := f.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0 && f.Name() != os.DevNull
+	if err != nil || info.Mode()&os.ModeCharDevice == 0 {
+		return false
+	}
+	null, err := os.Stat(os.DevNull)
+	return err != nil || !os.SameFile(info, null)
 }

@@ -54,12 +54,12 @@ a trail that was made anew as a whole, show only against a hash that was kept el
 }
 
 func tellReport(stdout, stderr io.Writer, r *audit.Report, output string) error {
-	if output == "json" {
+	if isDocument(output) {
 		breaks := r.Breaks
 		if breaks == nil {
 			breaks = []audit.Break{}
 		}
-		err := printJSON(stdout, struct {
+		err := printDocument(stdout, output, struct {
 			Files  int           `json:"files"`
 			Lines  int           `json:"lines"`
 			First  uint64        `json:"first"`

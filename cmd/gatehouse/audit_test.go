@@ -61,7 +61,7 @@ func TestAuditVerify(t *testing.T) {
 	if err := json.Unmarshal([]byte(r.stdout), &got); err != nil || r.code != exitDenied || got.Lines != 3 || len(got.Breaks) != 1 || got.Breaks[0].Line != 1 {
 		t.Errorf("-o json: %+v, %v", r, err)
 	}
-	if r := gatehouse(t, "", "audit", "verify", "-o", "yaml"); r.code != exitUsage {
-		t.Errorf("-o yaml: %+v", r)
+	if r := gatehouse(t, "", "audit", "verify", "-o", "xml"); r.code != exitUsage {
+		t.Errorf("-o xml: %+v", r)
 	}
 }

@@ -188,7 +188,7 @@ func (f *benchFlags) run(cmd *cobra.Command) error {
 		}
 		t = f.targetOf(secret)
 	}
-	fmt.Fprintf(cmd.ErrOrStderr(), "measuring %s for %s, after %s that is not counted; interrupt to end sooner\n", f.scenario, f.duration, benchWarmup)
+	fmt.Fprintf(talk(cmd), "measuring %s for %s, after %s that is not counted; interrupt to end sooner\n", f.scenario, f.duration, benchWarmup)
 	report, err := load.Run(ctx, t, o)
 	if err != nil {
 		return f.told(err)

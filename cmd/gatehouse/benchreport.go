@@ -62,8 +62,8 @@ func (f *benchFlags) document(r *load.Report) benchReport {
 // print prints what was measured.
 func (f *benchFlags) print(w io.Writer, r *load.Report) error {
 	d := f.document(r)
-	if f.output == "json" {
-		return printJSON(w, d)
+	if isDocument(f.output) {
+		return printDocument(w, f.output, d)
 	}
 	p := func(format string, args ...any) { fmt.Fprintln(w, harmless(fmt.Sprintf(format, args...))) }
 	gateway := map[string]string{"embedded": "its own, embedded state", "redis": "its own, with a redis-server"}[d.Gateway]

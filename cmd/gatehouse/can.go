@@ -15,7 +15,6 @@ import (
 func newCan() *cobra.Command {
 	var q adminapi.ExplainRequest
 	var scope, output string
-	var noColor bool
 	cmd := &cobra.Command{
 		Use:   "can CLIENT [METHOD PATH]",
 		Short: "Say whether a client may send a request, or list the routes that it may use; exit 4 where it may not",
@@ -37,17 +36,19 @@ it may not. Without METHOD and PATH, list the routes that a client of ours may u
 				return reach(cmd, args[0], output)
 			}
 			q.Client, q.Method, q.URL = args[0], args[1], args[2]
+			if err := target(cmd, q.URL); err != nil {
+				return err
+			}
 			q.Scopes = strings.Fields(strings.ReplaceAll(scope, ",", " "))
 			t, err := offline(cmd, func(o *app.Offline) (*trace.Trace, error) { return o.Explain(cmd.Context(), q) })
 			if err != nil {
 				return err
 			}
-			return printTrace(cmd, t, output, noColor)
+			return printTrace(cmd, t, output)
 		},
 	}
 	tokenOf(cmd, &q, &scope)
 	outputFlag(cmd, &output)
-	noColorFlag(cmd, &noColor)
 	return cmd
 }
 
@@ -56,8 +57,8 @@ func reach(cmd *cobra.Command, client, output string) error {
 	switch {
 	case err != nil:
 		return err
-	case output == "json":
-		return printJSON(cmd.OutOrStdout(), rows)
+	case isDocument(output):
+		return printDocument(cmd.OutOrStdout(), output, rows)
 	}
 	return routeTable(cmd.OutOrStdout(), rows)
 }
@@ -81,6 +82,9 @@ other issuers as a class. Exit 4 where nobody may.`,
 			if err := checkOutput(cmd, output); err != nil {
 				return err
 			}
+			if err := target(cmd, args[1]); err != nil {
+				return err
+			}
 			who, err := offline(cmd, func(o *app.Offline) (who whoCan, err error) {
 				who.Access, who.Trace, err = o.WhoCan(cmd.Context(), args[0], args[1])
 				return who, err
@@ -88,10 +92,10 @@ other issuers as a class. Exit 4 where nobody may.`,
 			switch {
 			case err != nil:
 				return err
-			case output == "json":
-				err = printJSON(cmd.OutOrStdout(), who)
+			case isDocument(output):
+				err = printDocument(cmd.OutOrStdout(), output, who)
 			default:
-				who.print(cmd.OutOrStdout(), cmd.ErrOrStderr())
+				who.print(cmd.OutOrStdout(), talk(cmd))
 			}
 			if nobody := !who.Public && !who.Observe && len(who.Clients)+len(who.Others) == 0; err == nil && nobody {
 				return &codedError{code: exitDenied}

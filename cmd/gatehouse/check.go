@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -38,12 +37,13 @@ line of its own, on the next:  # gatehouse:ignore A01 — the reason
 Exit codes: 0 all is well, or only warnings and findings; 1 --deep found something that is not; 3 the configuration does not
 load, or there are warnings or findings and --deny-warnings is set.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if !slices.Contains(checkOutputs, f.output) {
-				return usage(cmd, fmt.Errorf("-o %q is not known: %s", f.output, strings.Join(checkOutputs, ", ")))
+			if err := oneOf(cmd, f.output, checkOutputs...); err != nil {
+				return err
 			}
 			if len(args) == 0 {
 				args = []string{configPath(cmd)}
 			}
+			f.admin.told = func(format string, args ...any) { verbose(cmd, format, args...) }
 			report := &checkReport{}
 			for _, path := range args {
 				f.check(cmd.Context(), path, report)

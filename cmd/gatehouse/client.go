@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 
@@ -18,61 +19,106 @@ import (
 func newClient() *cobra.Command {
 	cmd := &cobra.Command{Use: "client", Short: "Manage the clients in clients.yaml", Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() }}
 	cmd.AddCommand(newClientCreate(), newClientList(), newClientShow(), newClientRotate(), newClientDisable(), newClientEnable(),
-		newClientGrant(), newClientRevokeGrant())
+		newClientGrant(), newClientRevokeGrant(), newClientDelete())
 	return cmd
 }
 
+// createFlags are what `client create` is asked for.
+type createFlags struct {
+	grants             []string
+	ttl                time.Duration
+	rate, note, output string
+	printOnly          bool
+}
+
+// createdClient is -o json of `client create`.
+type createdClient struct {
+	ID     string              `json:"client_id"`
+	Secret string              `json:"client_secret"` // shown this once
+	Grants map[string][]string `json:"grants"`
+	File   string              `json:"file"`
+}
+
 func newClientCreate() *cobra.Command {
-	var grants []string
-	var ttl time.Duration
-	var note string
-	var printOnly bool
+	var f createFlags
 	cmd := &cobra.Command{
 		Use:   "create ID",
 		Short: "Add a client with a generated secret; the secret is shown once",
 		Example: `  gatehouse client create billing-worker --grant orders:orders:read,orders:write
+  gatehouse client create billing-worker --grant orders:orders:read --rate 50/1s
   gatehouse client create billing-worker --grant orders:orders:read --print   # the YAML alone, for a repository`,
 		Args: cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			parsed, err := parseGrants(grants)
-			if err != nil {
-				return usage(cmd, err)
-			}
-			plain := secret.New()
-			client := clientsfile.NewClient{ID: args[0], Grants: parsed, SHA256: secret.Sum(plain), Created: time.Now().UTC(), Note: note, TTL: ttl}
-			if printOnly {
-				snippet, err := clientsfile.Snippet(client)
-				if err != nil {
-					return err
-				}
-				fmt.Fprint(cmd.OutOrStdout(), snippet)
-				fmt.Fprintf(cmd.ErrOrStderr(), "the secret, shown once:\n  export GATEHOUSE_CLIENT_ID=%s\n  export GATEHOUSE_CLIENT_SECRET=%s\n", shellQuote(client.ID), plain)
-				return nil
-			}
-			path := configPath(cmd)
-			file, err := config.ClientsFile(path, config.Options{})
-			if err != nil {
-				return err
-			}
-			if _, err := changeClients(path, file, func() error { return clientsfile.Create(file, client) }); err != nil {
-				return err
-			}
-			next := "gatehouse token get"
-			if len(parsed) == 0 {
-				next = "gatehouse client grant " + shellQuote(client.ID) + " API:SCOPE, since without a grant it gets no token"
-			}
-			fmt.Fprintf(cmd.OutOrStdout(), "export GATEHOUSE_CLIENT_ID=%s\nexport GATEHOUSE_CLIENT_SECRET=%s\n", shellQuote(client.ID), plain)
-			fmt.Fprintf(cmd.ErrOrStderr(), "added to %s. Keep the secret now: it is printed once, and only its hash is stored.\n"+
-				"a running gatehouse takes it within 5 s (run without --watch: send it SIGHUP). next: %s\n", file, next)
-			return nil
-		},
+		RunE: func(cmd *cobra.Command, args []string) error { return f.run(cmd, args[0]) },
 	}
-	f := cmd.Flags()
-	f.StringArrayVar(&grants, "grant", nil, "API:SCOPE[,SCOPE] or API alone (a grant without scopes); may repeat")
-	f.DurationVar(&ttl, "ttl", 0, "lifetime of this client's tokens; may only shorten the API's")
-	f.StringVar(&note, "note", "", "a note for people")
-	f.BoolVar(&printOnly, "print", false, "print the entry instead of writing it")
+	fl := cmd.Flags()
+	fl.StringArrayVar(&f.grants, "grant", nil, "API:SCOPE[,SCOPE] or API alone (a grant without scopes); may repeat")
+	fl.DurationVar(&f.ttl, "ttl", 0, "lifetime of this client's tokens; may only shorten the API's")
+	fl.StringVar(&f.rate, "rate", "", "a limit of its own, such as 50/1s, in place of the APIs' limits by client")
+	fl.StringVar(&f.note, "note", "", "a note for people")
+	fl.BoolVar(&f.printOnly, "print", false, "print the entry instead of writing it; the secret goes to standard error")
+	outputFlag(cmd, &f.output)
 	return cmd
+}
+
+func (f *createFlags) run(cmd *cobra.Command, id string) error {
+	if err := checkOutput(cmd, f.output); err != nil {
+		return err
+	}
+	if f.printOnly && isDocument(f.output) {
+		return usage(cmd, errors.New("--print prints YAML for clients.yaml, and takes no -o"))
+	}
+	grants, err := parseGrants(f.grants)
+	if err != nil {
+		return usage(cmd, err)
+	}
+	rate, err := parseRate(f.rate)
+	if err != nil {
+		return usage(cmd, err)
+	}
+	plain := secret.New()
+	client := clientsfile.NewClient{ID: id, Grants: grants, SHA256: secret.Sum(plain), Created: time.Now().UTC(), Note: f.note, TTL: f.ttl, Rate: rate}
+	exports := fmt.Sprintf("export GATEHOUSE_CLIENT_ID=%s\nexport GATEHOUSE_CLIENT_SECRET=%s\n", shellQuote(id), plain)
+	if f.printOnly {
+		snippet, err := clientsfile.Snippet(client)
+		if err != nil {
+			return err
+		}
+		fmt.Fprint(cmd.OutOrStdout(), snippet)
+		fmt.Fprint(cmd.ErrOrStderr(), "the secret, shown once:\n", exports)
+		return nil
+	}
+	path := configPath(cmd)
+	file, err := config.ClientsFile(path, config.Options{})
+	if err != nil {
+		return err
+	}
+	if _, err := changeClients(path, file, func() error { return clientsfile.Create(file, client) }); err != nil {
+		return err
+	}
+	if isDocument(f.output) {
+		return printDocument(cmd.OutOrStdout(), f.output, createdClient{id, plain, grants, file})
+	}
+	next := "gatehouse token get"
+	if len(grants) == 0 {
+		next = "gatehouse client grant " + shellQuote(id) + " API:SCOPE, since without a grant it gets no token"
+	}
+	fmt.Fprint(cmd.OutOrStdout(), exports)
+	fmt.Fprintf(talk(cmd), "added to %s. Keep the secret now: it is printed once, and only its hash is stored.\n%s. next: %s\n", file, soon, next)
+	return nil
+}
+
+// parseRate reads REQUESTS/TIME, such as 50/1s or 1000/1h. "" is none.
+func parseRate(text string) (r clientsfile.Rate, err error) {
+	if text == "" {
+		return r, nil
+	}
+	requests, per, ok := strings.Cut(text, "/")
+	r.Requests, err = strconv.ParseInt(requests, 10, 64)
+	if d, perErr := time.ParseDuration(per); ok && err == nil && perErr == nil && r.Requests > 0 && d >= time.Second {
+		r.Per = d
+		return r, nil
+	}
+	return r, fmt.Errorf("--rate %q: want requests and a time of at least 1s, such as 50/1s or 1000/1h", text)
 }
 
 // parseGrants reads API:SCOPE[,SCOPE]: the name of an API holds no colon, so the first one ends it.

@@ -181,8 +181,8 @@ func TestClientCommandsRefuse(t *testing.T) {
 		{[]string{"disable", "nobody"}, 1, "gatehouse client list"},
 		{[]string{"rotate", "worker", "--overlap", "-1h"}, 2, "--overlap"},
 		{[]string{"rotate", "worker", "--finish", "--overlap", "1h"}, 2, "finish"},
-		{[]string{"list", "-o", "xml"}, 2, "table or json"},
-		{[]string{"rotate", "worker", "-o", "xml"}, 2, "table or json"},
+		{[]string{"list", "-o", "xml"}, 2, "table, json or yaml"},
+		{[]string{"rotate", "worker", "-o", "xml"}, 2, "table, json or yaml"},
 	} {
 		r := gatehouse(t, "", append([]string{"client"}, append(tc.args, "-c", path)...)...)
 		if r.code != tc.code || !strings.Contains(r.stderr, tc.want) || strings.Contains(r.stdout, "gatecs_") {

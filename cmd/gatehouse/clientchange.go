@@ -42,11 +42,11 @@ func newClientRotate() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if output == "json" {
-				return printJSON(cmd.OutOrStdout(), map[string]any{"client_id": args[0], "client_secret": plain, "old_until": until.UTC()})
+			if isDocument(output) {
+				return printDocument(cmd.OutOrStdout(), output, map[string]any{"client_id": args[0], "client_secret": plain, "old_until": until.UTC()})
 			}
 			fmt.Fprintf(cmd.OutOrStdout(), "export GATEHOUSE_CLIENT_ID=%s\nexport GATEHOUSE_CLIENT_SECRET=%s\n", shellQuote(args[0]), plain)
-			fmt.Fprintf(cmd.ErrOrStderr(), "the secret above is shown once and stored as a hash. what the client had is good until %s at the latest.\n%s.\n"+
+			fmt.Fprintf(talk(cmd), "the secret above is shown once and stored as a hash. what the client had is good until %s at the latest.\n%s.\n"+
 				"once nobody uses the old one: gatehouse client rotate %s --finish\n", until.UTC().Format(time.RFC3339), soon, shellQuote(args[0]))
 			return nil
 		},
@@ -163,18 +163,18 @@ func changeClient(cmd *cobra.Command, id, output string, change func(file string
 
 // tellChange prints what a client is now.
 func tellChange(cmd *cobra.Command, cfg *config.Config, id, output string, done bool, said string) error {
-	if output == "json" {
+	if isDocument(output) {
 		v, err := clientOf(cfg, id)
 		if err != nil {
 			return err
 		}
-		return printJSON(cmd.OutOrStdout(), v)
+		return printDocument(cmd.OutOrStdout(), output, v)
 	}
 	fmt.Fprintln(cmd.OutOrStdout(), said)
 	if done {
-		fmt.Fprintln(cmd.ErrOrStderr(), strings.ToUpper(soon[:1])+soon[1:])
+		fmt.Fprintln(talk(cmd), strings.ToUpper(soon[:1])+soon[1:])
 	} else {
-		fmt.Fprintln(cmd.ErrOrStderr(), "Nothing to change")
+		fmt.Fprintln(talk(cmd), "Nothing to change")
 	}
 	return nil
 }

@@ -24,6 +24,8 @@ type clientView struct {
 	Quotas     []quotaView         `json:"quotas"`
 	Introspect []string            `json:"introspect"`
 	Secrets    []secretView        `json:"secrets"`
+
+	LastTokenDay string `json:"last_token_day,omitempty"` // of list --unused alone
 }
 
 type quotaView struct {
@@ -41,10 +43,10 @@ type secretView struct {
 }
 
 func viewOf(c config.Client, now time.Time) clientView {
-	v := clientView{ID: c.ID, Disabled: c.Disabled, Auth: c.Auth, Grants: map[string][]string{}, Introspect: slices.Concat([]string{}, c.Introspect),
+	v := clientView{ID: c.ID, Disabled: c.Disabled, Auth: c.Auth, Grants: map[string][]string{}, Introspect: append([]string{}, c.Introspect...),
 		Quotas: []quotaView{}, Secrets: []secretView{}}
 	for api, scopes := range c.Grants {
-		v.Grants[api] = slices.Concat([]string{}, scopes)
+		v.Grants[api] = append([]string{}, scopes...) // not null where there are none
 	}
 	if c.TTL > 0 {
 		v.TTL = c.TTL.String()
@@ -79,39 +81,6 @@ func secretViewOf(s config.ClientSecret, now time.Time) secretView {
 	return v
 }
 
-func newClientList() *cobra.Command {
-	var output string
-	cmd := &cobra.Command{
-		Use:   "list",
-		Short: "List the clients",
-		Args:  cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := checkOutput(cmd, output); err != nil {
-				return err
-			}
-			cfg, err := loader(configPath(cmd))()
-			if err != nil {
-				return err
-			}
-			list := []clientView{}
-			for _, c := range cfg.Clients {
-				list = append(list, viewOf(c, time.Now()))
-			}
-			if output == "json" {
-				return printJSON(cmd.OutOrStdout(), list)
-			}
-			w := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
-			fmt.Fprintln(w, "ID\tSTATE\tGRANTS\tSECRETS")
-			for _, v := range list {
-				fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", v.ID, v.state(), v.grants(), v.secrets(time.Now()))
-			}
-			return w.Flush()
-		},
-	}
-	outputFlag(cmd, &output)
-	return cmd
-}
-
 func newClientShow() *cobra.Command {
 	var output string
 	cmd := &cobra.Command{
@@ -130,8 +99,8 @@ func newClientShow() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if output == "json" {
-				return printJSON(cmd.OutOrStdout(), v)
+			if isDocument(output) {
+				return printDocument(cmd.OutOrStdout(), output, v)
 			}
 			return v.print(cmd.OutOrStdout())
 		},
@@ -146,7 +115,7 @@ func clientOf(cfg *config.Config, id string) (clientView, error) {
 			return viewOf(c, time.Now()), nil
 		}
 	}
-	return clientView{}, fmt.Errorf("there is no client %q; see: gatehouse client list", id)
+	return clientView{}, fmt.Errorf("there is no client %q%s; see: gatehouse client list", id, meantName(id, clientIDs(cfg)))
 }
 
 func (v clientView) print(out io.Writer) error {

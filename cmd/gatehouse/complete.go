@@ -198,7 +198,7 @@ var completeScopes = listed(" ", scopes, func(member, before string) string { re
 func complete(root *cobra.Command) {
 	clients, algorithms := fromConfig(clientIDs), words("ES256", "RS256", "PS256", "EdDSA")
 	for path, c := range map[string]completer{
-		"client show": first(clients), "client rotate": first(clients), "client disable": first(clients), "client enable": first(clients),
+		"client show": first(clients), "client delete": first(clients), "client rotate": first(clients), "client disable": first(clients), "client enable": first(clients),
 		"client grant": either(clients, completeGrant), "client revoke-grant": either(clients, completeGrant),
 		"explain": completeRequest(0), "who-can": completeRequest(0), "can": either(clients, completeRequest(1)),
 	} {
@@ -222,10 +222,19 @@ func complete(root *cobra.Command) {
 	completeOutputs(root)
 }
 
-// completeOutputs completes -o of every command that has none of its own: table or json.
+// completionCommand adds the command that prints a shell's script. Given a shell that it does not know, cobra's own prints its help and
+// ends well.
+func completionCommand(root *cobra.Command) {
+	root.InitDefaultCompletionCmd()
+	if cmd := commandAt(root, "completion"); cmd != nil {
+		cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+	}
+}
+
+// completeOutputs completes -o of every command that has none of its own: table, json or yaml.
 func completeOutputs(cmd *cobra.Command) {
 	if f := cmd.Flags().Lookup("output"); f != nil && f.DefValue == "table" {
-		cmd.RegisterFlagCompletionFunc("output", words("table", "json"))
+		cmd.RegisterFlagCompletionFunc("output", words("table", "json", "yaml"))
 	}
 	for _, sub := range cmd.Commands() {
 		completeOutputs(sub)

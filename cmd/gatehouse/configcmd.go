@@ -56,8 +56,8 @@ As YAML it loads again, in the place of the file that it was made from.`,
 		Args:      whichFile,
 		ValidArgs: []string{"config", "clients"},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if output != "yaml" && output != "json" {
-				return usage(cmd, fmt.Errorf("-o %q is not known: yaml or json", output))
+			if err := oneOf(cmd, output, "yaml", "json"); err != nil {
+				return err
 			}
 			cfg, err := loader(configPath(cmd))()
 			if err != nil {
@@ -83,6 +83,8 @@ As YAML it loads again, in the place of the file that it was made from.`,
 	return cmd
 }
 
+var docOutputs = []string{"text", "json", "yaml", "markdown"}
+
 func newConfigDoc() *cobra.Command {
 	var clients bool
 	var output string
@@ -95,13 +97,12 @@ func newConfigDoc() *cobra.Command {
 		ValidArgsFunction: completeKeys,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			keys := config.Reference(clients)
-			switch output {
-			case "markdown":
+			if err := oneOf(cmd, output, docOutputs...); err != nil {
+				return err
+			}
+			if output == "markdown" {
 				_, err := cmd.OutOrStdout().Write(config.Markdown())
 				return err
-			case "text":
-			default:
-				return usage(cmd, fmt.Errorf("-o %q is not known: text or markdown", output))
 			}
 			if len(args) == 1 {
 				found, meant := config.Find(keys, args[0])
@@ -110,13 +111,16 @@ func newConfigDoc() *cobra.Command {
 				}
 				keys = found
 			}
+			if isDocument(output) {
+				return printDocument(cmd.OutOrStdout(), output, keys)
+			}
 			printKeys(cmd.OutOrStdout(), keys)
 			return nil
 		},
 	}
 	cmd.Flags().BoolVar(&clients, "clients", false, "the keys of clients.yaml")
-	cmd.Flags().StringVarP(&output, "output", "o", "text", "text, or markdown for the whole reference")
-	cmd.RegisterFlagCompletionFunc("output", words("text", "markdown"))
+	cmd.Flags().StringVarP(&output, "output", "o", "text", "text, json, yaml, or markdown for the whole reference")
+	cmd.RegisterFlagCompletionFunc("output", words(docOutputs...))
 	return cmd
 }
 

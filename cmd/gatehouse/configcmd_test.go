@@ -77,7 +77,7 @@ func TestConfigDoc(t *testing.T) {
 		{"server.drian", "", "did you mean server.drain?", exitFailed},
 		{"clients.a.ttl", "", "gatehouse config doc --clients clients.a.ttl", exitFailed},
 		{"-o markdown", "# Configuration reference", "", 0},
-		{"-o html", "", "text or markdown", exitUsage},
+		{"-o html", "", "yaml or markdown", exitUsage},
 	}
 	for _, tc := range tests {
 		r := gatehouse(t, "", append([]string{"config", "doc"}, strings.Fields(tc.args)...)...)
@@ -143,7 +143,7 @@ apis:
 		{[]string{"keys", "rotate", "--alg", ""}, "ES256 RS256 PS256 EdDSA"},
 		{[]string{"config", "doc", "server.dr"}, "server.drain server.drain_delay"},
 		{[]string{"config", "print", "cl"}, "clients"},
-		{[]string{"client", "list", "-o", ""}, "table json"},
+		{[]string{"client", "list", "-o", ""}, "table json yaml"},
 		{[]string{"check", "-o", ""}, "text json github sarif"},
 		{[]string{"comp"}, "completion"},
 	}

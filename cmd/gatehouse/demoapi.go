@@ -27,7 +27,7 @@ func newDemoAPI() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			fmt.Fprintf(cmd.ErrOrStderr(), "the demo API listens on %s\n", l.Addr())
+			fmt.Fprintf(talk(cmd), "the demo API listens on %s\n", l.Addr())
 			return serveUntil(cmd.Context(), &http.Server{Handler: demo.Handler(), ReadHeaderTimeout: 5 * time.Second}, l)
 		},
 	}

@@ -33,8 +33,8 @@ is. As with diff, the exit code is 0 where nothing changes, 1 where something do
 			if err != nil {
 				return err
 			}
-			if output == "json" {
-				err = printJSON(cmd.OutOrStdout(), changes)
+			if isDocument(output) {
+				err = printDocument(cmd.OutOrStdout(), output, changes)
 			} else {
 				printChanges(cmd.OutOrStdout(), changes)
 			}

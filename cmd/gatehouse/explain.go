@@ -4,14 +4,17 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"gatehouse/internal/adminapi"
+	"gatehouse/internal/adminclient"
 	"gatehouse/internal/app"
 	"gatehouse/internal/trace"
 )
@@ -22,7 +25,6 @@ type explainFlags struct {
 	tokenFile string
 	at        string
 	offline   bool
-	noColor   bool
 	q         adminapi.ExplainRequest
 	scope     string
 }
@@ -51,7 +53,7 @@ and, unless the keys are in tokens.key_dir, the signature can't be checked then,
 			if err != nil {
 				return err
 			}
-			return printTrace(cmd, t, f.admin.output, f.noColor)
+			return printTrace(cmd, t, f.admin.output)
 		},
 	}
 	f.admin.register(cmd)
@@ -60,7 +62,6 @@ and, unless the keys are in tokens.key_dir, the signature can't be checked then,
 	fl.StringVar(&f.at, "at", "", "judge the token at this time: RFC 3339, or a duration from now such as 10m or -1h")
 	fl.BoolVar(&f.offline, "offline", false, "ask the configuration files instead of a running gatehouse")
 	f.wish(cmd)
-	noColorFlag(cmd, &f.noColor)
 	return cmd
 }
 
@@ -77,10 +78,6 @@ func tokenOf(cmd *cobra.Command, q *adminapi.ExplainRequest, scope *string) {
 	fl.StringVar(scope, "scope", "", "scopes that its token has, separated by spaces; none: all that is granted")
 	fl.StringVar(&q.Audience, "audience", "", "audience that its token is for; none: the API of the route")
 	fl.StringVar(&q.Issuer, "issuer", "", "name of the issuer whose client it is; none: our own")
-}
-
-func noColorFlag(cmd *cobra.Command, off *bool) {
-	cmd.Flags().BoolVar(off, "no-color", false, "no colours, also on a terminal (as NO_COLOR)")
 }
 
 func (f *explainFlags) run(cmd *cobra.Command, args []string) (*trace.Trace, error) {
@@ -109,12 +106,20 @@ func (f *explainFlags) find(cmd *cobra.Command, id string) (*trace.Trace, error)
 	if f.offline || f.q.Client != "" || f.tokenFile != "" || f.at != "" {
 		return nil, usage(cmd, fmt.Errorf("%q is taken for a request id, which goes with no question; to ask about a request, write METHOD URL", id))
 	}
+	if slices.Contains(standardMethods, strings.ToUpper(id)) {
+		return nil, usage(cmd, fmt.Errorf("%s is a method: what is asked for? write: gatehouse explain %s URL", id, strings.ToUpper(id)))
+	}
 	client, err := f.admin.client(cmd)
 	if err != nil {
 		return nil, err
 	}
 	var d adminapi.Denial
-	if err := client.Get(cmd.Context(), "/api/v1/denials/"+url.PathEscape(id), &d); err != nil {
+	err = client.Get(cmd.Context(), "/api/v1/denials/"+url.PathEscape(id), &d)
+	var refused *adminclient.Error
+	if errors.As(err, &refused) && refused.Status == http.StatusNotFound {
+		return nil, fmt.Errorf("%w\nthe last ones: gatehouse status; what would become of such a request: gatehouse explain METHOD URL", err)
+	}
+	if err != nil {
 		return nil, told(err)
 	}
 	if d.Trace == nil {
@@ -126,6 +131,9 @@ func (f *explainFlags) find(cmd *cobra.Command, id string) (*trace.Trace, error)
 // question reads arguments, flags and the token. A token on the command line would be seen by every process.
 func (f *explainFlags) question(cmd *cobra.Command, args []string) (err error) {
 	f.q.URL = args[len(args)-1]
+	if err := target(cmd, f.q.URL); err != nil {
+		return err
+	}
 	if len(args) == 2 {
 		f.q.Method = args[0]
 	}
@@ -146,6 +154,16 @@ func (f *explainFlags) question(cmd *cobra.Command, args []string) (err error) {
 	}
 	f.q.Token = raw
 	return nil
+}
+
+var standardMethods = []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
+
+// target judges what is to be a path, or a URL: a word that is neither was meant for something else.
+func target(cmd *cobra.Command, text string) error {
+	if strings.HasPrefix(text, "/") || strings.Contains(text, "://") || text == "*" {
+		return nil
+	}
+	return usage(cmd, fmt.Errorf("%q is neither a path nor a URL — did you mean %q?", text, "/"+text))
 }
 
 // timeFlag reads RFC 3339, or a duration from now. "" is the zero time.
@@ -182,13 +200,13 @@ func open(path string) (*app.Offline, error) {
 }
 
 // printTrace prints the trace, and ends with exit code 4 where the rules refuse.
-func printTrace(cmd *cobra.Command, t *trace.Trace, output string, noColor bool) error {
+func printTrace(cmd *cobra.Command, t *trace.Trace, output string) error {
 	w := cmd.OutOrStdout()
 	var err error
-	if output == "json" {
-		err = printJSON(w, t)
+	if isDocument(output) {
+		err = printDocument(w, output, t)
 	} else {
-		_, err = io.WriteString(w, t.Text(color(w, noColor)))
+		_, err = io.WriteString(w, t.Text(color(cmd)))
 	}
 	if err == nil && !t.Allowed() {
 		return &codedError{code: exitDenied}
@@ -196,8 +214,8 @@ func printTrace(cmd *cobra.Command, t *trace.Trace, output string, noColor bool)
 	return err
 }
 
-// color reports whether what is printed may have colours.
-func color(w io.Writer, off bool) bool {
-	f, ok := w.(*os.File)
-	return ok && !off && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb" && isTerminal(f)
+// color reports whether what is printed may have colours (https://no-color.org).
+func color(cmd *cobra.Command) bool {
+	f, ok := cmd.OutOrStdout().(*os.File)
+	return ok && !isSet(cmd, "no-color") && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb" && isTerminal(f)
 }

@@ -144,7 +144,7 @@ func TestExplain(t *testing.T) {
 		{"", token, "explain GET /orders --token-file - --client x", exitUsage, "", "exclude"},
 		{"", "", "explain GET /orders --scope x", exitFailed, "", "go with client"},
 		{"", "", "explain GET /orders --client x --issuer corp", exitFailed, "", "is not known"},
-		{"", "", "explain GET /orders -o xml", exitUsage, "", "table or json"},
+		{"", "", "explain GET /orders -o xml", exitUsage, "", "table, json or yaml"},
 		{"", "", "explain GET /orders --admin 127.0.0.1:1", exitUnreachable, "", "gatehouse run"},
 	} {
 		r := gatehouse(t, tt.stdin, append(strings.Fields(tt.args), "-c", config)...)

@@ -43,10 +43,10 @@ load, now or after the change, in which case nothing is written.`,
   gatehouse import openapi openapi.yaml --api orders --write`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			switch {
-			case f.output != "text" && f.output != "json":
-				return usage(cmd, fmt.Errorf("-o %q is not known: text or json", f.output))
-			case f.diff && f.write:
+			if err := oneOf(cmd, f.output, "text", "json", "yaml"); err != nil {
+				return err
+			}
+			if f.diff && f.write {
 				return usage(cmd, errors.New("--diff shows and --write writes: choose one"))
 			}
 			return f.run(cmd, args)
@@ -57,7 +57,7 @@ load, now or after the change, in which case nothing is written.`,
 	fl.BoolVar(&f.diff, "diff", false, "show what would change, and write nothing (the default)")
 	fl.BoolVar(&f.write, "write", false, "write it")
 	fl.BoolVar(&f.allowPublic, "allow-public", false, "with --write: routes may become public")
-	fl.StringVarP(&f.output, "output", "o", "text", "text or json")
+	fl.StringVarP(&f.output, "output", "o", "text", "text, json or yaml")
 	return cmd
 }
 
@@ -144,22 +144,22 @@ type importResult struct {
 
 // finish shows or writes the change, which loads.
 func (f *importFlags) finish(cmd *cobra.Command, file string, in *configfile.Import, plan *openapi.Plan, changed *config.Config) error {
-	talk, opens := cmd.ErrOrStderr(), false
+	say, opens := talk(cmd), false
 	result := importResult{File: file, Changes: in.Changes, Warnings: []string{}}
 	if result.Changes == nil {
 		result.Changes = []configfile.Change{}
 	}
 	for _, n := range plan.Warnings {
 		result.Warnings = append(result.Warnings, n.String())
-		fmt.Fprintf(talk, "! %s\n", n)
+		fmt.Fprintf(say, "! %s\n", n)
 	}
 	for _, c := range in.Changes {
 		opens = opens || c.Opens
 		switch {
 		case c.Kind == configfile.Yours:
-			fmt.Fprintf(talk, "! %s:%d: %s is your own route and stays as it is: it asks for %s, and %s for %s\n", file, c.Line, c.Match, c.From, c.Operation, c.To)
+			fmt.Fprintf(say, "! %s:%d: %s is your own route and stays as it is: it asks for %s, and %s for %s\n", file, c.Line, c.Match, c.From, c.Operation, c.To)
 		case c.Opens:
-			fmt.Fprintf(talk, "! %s (%s) becomes public\n", c.Match, c.Operation)
+			fmt.Fprintf(say, "! %s (%s) becomes public\n", c.Match, c.Operation)
 		}
 	}
 	refuse := f.write && opens && !f.allowPublic
@@ -169,22 +169,22 @@ func (f *importFlags) finish(cmd *cobra.Command, file string, in *configfile.Imp
 		}
 		result.Written = true
 	}
-	if f.output == "json" {
-		if err := printJSON(cmd.OutOrStdout(), result); err != nil {
+	if isDocument(f.output) {
+		if err := printDocument(cmd.OutOrStdout(), f.output, result); err != nil {
 			return err
 		}
 	} else {
-		show(cmd.OutOrStdout(), in.Diff)
+		show(cmd, in.Diff)
 	}
 	switch {
 	case refuse:
 		return errors.New("nothing was written, since routes would become public; if that is meant, say so with --allow-public")
 	case result.Written:
-		fmt.Fprintf(talk, "wrote %s: %s in all; clients may need grants for scopes that are new\n", file, count(routeCount(changed), "route"))
+		fmt.Fprintf(say, "wrote %s: %s in all; clients may need grants for scopes that are new\n", file, count(routeCount(changed), "route"))
 	case in.Diff == "":
-		fmt.Fprintf(talk, "nothing to change in %s\n", file)
+		fmt.Fprintf(say, "nothing to change in %s\n", file)
 	default:
-		fmt.Fprintln(talk, "to write this, add --write")
+		fmt.Fprintln(say, "to write this, add --write")
 		return &codedError{code: exitFailed}
 	}
 	return nil
@@ -197,10 +197,10 @@ func routeCount(cfg *config.Config) (n int) {
 	return n
 }
 
-// show prints a diff, in colours on a terminal that wants them (https://no-color.org).
-func show(w io.Writer, diff string) {
-	out, ok := w.(*os.File)
-	if !ok || !isTerminal(out) || os.Getenv("NO_COLOR") != "" {
+// show prints a diff, in colours on a terminal that wants them.
+func show(cmd *cobra.Command, diff string) {
+	w := cmd.OutOrStdout()
+	if !color(cmd) {
 		io.WriteString(w, diff)
 		return
 	}

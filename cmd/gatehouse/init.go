@@ -76,10 +76,10 @@ func (f *initFlags) run(cmd *cobra.Command) error {
 	if err := f.write(files); err != nil {
 		return err
 	}
-	talk := cmd.ErrOrStderr()
-	public := p.tell(talk, f.dir)
+	say := talk(cmd)
+	public := p.tell(say, f.dir)
 	fmt.Fprintf(cmd.OutOrStdout(), "export GATEHOUSE_CLIENT_ID=%s\nexport GATEHOUSE_CLIENT_SECRET=%s\n", p.client, p.secret)
-	p.tellNext(talk, f.dir)
+	p.tellNext(say, f.dir)
 	if public > 0 && !f.allowPublic {
 		return &codedError{exitFailed, fmt.Errorf("the files are written; public routes: %d. If that is meant, say so with --allow-public", public)}
 	}

@@ -75,7 +75,7 @@ POST /oauth/introspect know.`,
 			if err := i.print(cmd.OutOrStdout(), output); err != nil || i.Problem == "" {
 				return err
 			}
-			if output == "json" {
+			if isDocument(output) {
 				return &codedError{code: exitDenied}
 			}
 			return &codedError{exitDenied, errors.New(i.Problem)}
@@ -230,8 +230,8 @@ func keySetBytes(ctx context.Context, from string) ([]byte, error) {
 }
 
 func (i *inspection) print(out io.Writer, output string) error {
-	if output == "json" {
-		return printJSON(out, i)
+	if isDocument(output) {
+		return printDocument(out, output, i)
 	}
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	if i.Keys != "" {

@@ -35,8 +35,8 @@ func newKeysList() *cobra.Command {
 			if err := client.Get(cmd.Context(), "/api/v1/keys", &keys); err != nil {
 				return told(err)
 			}
-			if f.output == "json" {
-				return printJSON(cmd.OutOrStdout(), keys)
+			if isDocument(f.output) {
+				return printDocument(cmd.OutOrStdout(), f.output, keys)
 			}
 			return keyTable(cmd.OutOrStdout(), keys)
 		},
@@ -95,8 +95,8 @@ once. Every token that the old key signed is refused; clients must fetch new one
 			if err := client.Post(cmd.Context(), "/api/v1/keys/rotate", q, &out); err != nil {
 				return told(err)
 			}
-			if f.output == "json" {
-				return printJSON(cmd.OutOrStdout(), out)
+			if isDocument(f.output) {
+				return printDocument(cmd.OutOrStdout(), f.output, out)
 			}
 			for _, r := range out {
 				describe(cmd.OutOrStdout(), r)

@@ -109,7 +109,7 @@ func TestKeysAndRevoke(t *testing.T) {
 		{"revoke --jti x --expires soon", exitUsage, "RFC 3339"},
 		{"revoke c4n4ry.c4n4ry.c4n4ry", exitFailed, "refused already"},
 		{"revoke --client nobody", exitFailed, "nobody"},
-		{"keys list -o xml", exitUsage, "table or json"},
+		{"keys list -o xml", exitUsage, "table, json or yaml"},
 		{"keys rotate --alg RS256", exitFailed, "no API uses"},
 		{"keys rotate --revoke --publish-before 1h --yes", exitUsage, "publish-before"},
 		{"keys list --admin 127.0.0.1:1", exitUnreachable, "gatehouse run"},

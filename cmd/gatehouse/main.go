@@ -7,7 +7,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -15,8 +14,6 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
-
-	"gatehouse/internal/config"
 )
 
 // version is set by the linker.
@@ -40,35 +37,15 @@ func main() {
 
 // execute runs one command and returns its exit code. It is what the tests call.
 func execute(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	root := newRoot()
+	root := newRoot(stdout)
 	root.SetArgs(args)
 	root.SetIn(stdin)
-	root.SetOut(stdout)
 	root.SetErr(stderr)
-	err := root.ExecuteContext(ctx)
-	if err == nil {
-		return 0
-	}
-	if errors.Is(err, context.Canceled) && ctx.Err() != nil {
-		return exitInterrupted
-	}
-	var problems config.Errors
-	if errors.As(err, &problems) {
-		fmt.Fprintln(stderr, harmless(problems.Error()))
-		return exitConfig
-	}
-	var coded *codedError
-	if errors.As(err, &coded) {
-		if coded.err != nil {
-			fmt.Fprintf(stderr, "gatehouse: %s\n", harmless(coded.err.Error()))
-		}
-		return coded.code
-	}
-	fmt.Fprintf(stderr, "gatehouse: %s\n", harmless(err.Error()))
-	return exitFailed
+	cmd, err := root.ExecuteContextC(ctx)
+	return ended(ctx, cmd, stderr, err)
 }
 
-func newRoot() *cobra.Command {
+func newRoot(stdout io.Writer) *cobra.Command {
 	root := &cobra.Command{
 		Use:           "gatehouse",
 		Short:         "Issues access tokens to machines and enforces them in front of your APIs",
@@ -79,13 +56,15 @@ func newRoot() *cobra.Command {
 	}
 	root.Version = versionLine()
 	root.SetVersionTemplate("{{.Version}}\n")
-	root.SetFlagErrorFunc(usage)
-	root.PersistentFlags().StringP("config", "c", "", "configuration file (GATEHOUSE_CONFIG; else ./config.yaml, else /etc/gatehouse/config.yaml)")
+	root.SetFlagErrorFunc(unknownFlag)
+	globalFlags(root)
 	root.AddCommand(newDev(), newInit(), newImport(), newRun(), newReload(),
 		newCheck(), newConfig(), newExplain(), newRoutes(), newCan(), newWhoCan(), newDiff(),
 		newClient(), newToken(), newRevoke(), newKeys(),
 		newStatus(), newAudit(), newHealthcheck(), newBench(), newVersion(), newDemoAPI(), newBenchGateway())
+	root.SetOut(stdout) // before the command that prints scripts for shells is made, which keeps it
 	complete(root)
+	completionCommand(root)
 	asUsage(root)
 	return root
 }
@@ -98,39 +77,3 @@ type codedError struct {
 
 func (e *codedError) Error() string { return fmt.Sprint(e.err) }
 func (e *codedError) Unwrap() error { return e.err }
-
-func usage(cmd *cobra.Command, err error) error {
-	return &codedError{exitUsage, fmt.Errorf("%w\nsee: %s --help", err, cmd.CommandPath())}
-}
-
-// asUsage gives wrong arguments the exit code of wrong flags, for a command and all below it.
-func asUsage(cmd *cobra.Command) {
-	if check := cmd.Args; check != nil {
-		cmd.Args = func(cmd *cobra.Command, args []string) error {
-			if err := check(cmd, args); err != nil {
-				return usage(cmd, err)
-			}
-			return nil
-		}
-	}
-	for _, sub := range cmd.Commands() {
-		asUsage(sub)
-	}
-}
-
-// configPath is the file that a command works on.
-func configPath(cmd *cobra.Command) string {
-	if path, _ := cmd.Flags().GetString("config"); path != "" {
-		return path
-	}
-	if path := os.Getenv("GATEHOUSE_CONFIG"); path != "" {
-		return path
-	}
-	const system = "/etc/gatehouse/config.yaml"
-	if _, err := os.Stat("config.yaml"); errors.Is(err, os.ErrNotExist) {
-		if _, err := os.Stat(system); err == nil {
-			return system
-		}
-	}
-	return "config.yaml"
-}

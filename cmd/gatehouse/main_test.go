@@ -310,7 +310,7 @@ func TestExitCodes(t *testing.T) {
 		{[]string{"healthcheck", "-c", bad + ".missing"}, 1, "--admin"},
 		{[]string{"token", "get", "--client", "x", "--url", "127.0.0.1:8080/oauth/token", "--secret-stdin"}, 2, "want a URL"},
 		{[]string{"bench", "--duration", "-1s"}, 2, "--duration -1s"},
-		{[]string{"version", "-o", "xml"}, 2, "text or json"},
+		{[]string{"version", "-o", "xml"}, 2, "text, json or yaml"},
 		{[]string{"client", "create", "x", "-c", path, "--grant", "a:b", "--grant", "a:c"}, 2, "twice"},
 	} {
 		if r := gatehouse(t, "a secret", tc.args...); r.code != tc.code || !strings.Contains(r.stderr, tc.want) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"unicode"
 
@@ -14,14 +15,30 @@ import (
 
 // outputFlag is -o of the commands that print a table or JSON, and checkOutput judges what it was given.
 func outputFlag(cmd *cobra.Command, output *string) {
-	cmd.Flags().StringVarP(output, "output", "o", "table", "table or json")
+	cmd.Flags().StringVarP(output, "output", "o", "table", "table, json or yaml")
 }
 
 func checkOutput(cmd *cobra.Command, output string) error {
-	if output == "table" || output == "json" {
+	return oneOf(cmd, output, "table", "json", "yaml")
+}
+
+// oneOf judges -o of a command that prints in those ways.
+func oneOf(cmd *cobra.Command, output string, known ...string) error {
+	if slices.Contains(known, output) {
 		return nil
 	}
-	return usage(cmd, fmt.Errorf("-o %q is not known: table or json", output))
+	return usage(cmd, fmt.Errorf("-o %q is not known: %s or %s", output, strings.Join(known[:len(known)-1], ", "), known[len(known)-1]))
+}
+
+// isDocument reports whether the answer is one document for machines.
+func isDocument(output string) bool { return output == "json" || output == "yaml" }
+
+// printDocument writes the one document of -o json or -o yaml.
+func printDocument(w io.Writer, output string, v any) error {
+	if output == "yaml" {
+		return printYAML(w, v)
+	}
+	return printJSON(w, v)
 }
 
 // printJSON writes the one document of -o json.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"io"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -129,7 +130,7 @@ func TestDocumentedCommands(t *testing.T) {
 
 // unknownCommand says what is wrong with a command line as documents have it; empty: nothing.
 func unknownCommand(args []string) string {
-	root := newRoot()
+	root := newRoot(io.Discard)
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd()
 	cmd, rest, err := root.Find(args)

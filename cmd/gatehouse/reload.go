@@ -45,8 +45,8 @@ Exit code 5: nobody answered within --wait.`,
 
 // tell prints what became of a reload.
 func (f *adminFlags) tell(cmd *cobra.Command, done adminapi.Reloaded) error {
-	if f.output == "json" {
-		if err := printJSON(cmd.OutOrStdout(), done); err != nil {
+	if isDocument(f.output) {
+		if err := printDocument(cmd.OutOrStdout(), f.output, done); err != nil {
 			return err
 		}
 		if len(done.Errors) > 0 {

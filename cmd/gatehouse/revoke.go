@@ -48,8 +48,8 @@ A key that has leaked is not ended by --kid, since whoever has it makes new toke
 			if err := client.Post(cmd.Context(), "/api/v1/revocations", q, &out); err != nil {
 				return told(err)
 			}
-			if f.output == "json" {
-				return printJSON(cmd.OutOrStdout(), out)
+			if isDocument(f.output) {
+				return printDocument(cmd.OutOrStdout(), f.output, out)
 			}
 			fmt.Fprintln(cmd.OutOrStdout(), harmless(revokedLine(q, out)))
 			return nil

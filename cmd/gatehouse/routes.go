@@ -10,8 +10,10 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"gatehouse/internal/adminapi"
 	"gatehouse/internal/app"
 	"gatehouse/internal/config"
+	"gatehouse/internal/suggest"
 )
 
 func newRoutes() *cobra.Command {
@@ -22,14 +24,17 @@ func newRoutes() *cobra.Command {
 }
 
 func newRoutesList() *cobra.Command {
-	var output, api string
-	var public bool
+	var f adminFlags
+	var api string
+	var public, unused bool
 	cmd := &cobra.Command{
 		Use:   "list",
 		Short: "List the routes with what they require, and where they stand in the configuration",
-		Args:  cobra.NoArgs,
+		Long: `List the routes with what they require, and where they stand in the configuration. With --unused, those that the running gatehouse
+has not taken a request for since it was started.`,
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := checkOutput(cmd, output); err != nil {
+			if err := checkOutput(cmd, f.output); err != nil {
 				return err
 			}
 			cfg, err := loader(configPath(cmd))()
@@ -37,19 +42,55 @@ func newRoutesList() *cobra.Command {
 				return err
 			}
 			if api != "" && !slices.ContainsFunc(cfg.APIs, func(a config.API) bool { return a.Name == api }) {
-				return fmt.Errorf("%s has no API %q: gatehouse routes list shows all", cfg.File, api)
+				return fmt.Errorf("%s has no API %q%s: gatehouse routes list shows all", cfg.File, api, meantName(api, apiNames(cfg)))
 			}
-			rows := slices.DeleteFunc(app.Routes(cfg), func(r app.RouteRow) bool { return api != "" && r.API != api || public && r.Auth != "public" })
-			if output == "json" {
-				return printJSON(cmd.OutOrStdout(), rows)
+			hit := map[string]bool{}
+			if unused {
+				if hit, err = f.hits(cmd); err != nil {
+					return err
+				}
+			}
+			rows := slices.DeleteFunc(app.Routes(cfg), func(r app.RouteRow) bool {
+				return api != "" && r.API != api || public && r.Auth != "public" || hit[r.API+" "+r.Match]
+			})
+			if isDocument(f.output) {
+				return printDocument(cmd.OutOrStdout(), f.output, rows)
 			}
 			return routeTable(cmd.OutOrStdout(), rows)
 		},
 	}
 	cmd.Flags().StringVar(&api, "api", "", "those of one API")
 	cmd.Flags().BoolVar(&public, "public", false, "those that ask for no token")
-	outputFlag(cmd, &output)
+	cmd.Flags().BoolVar(&unused, "unused", false, "those without a request since the running gatehouse was started")
+	f.register(cmd)
 	return cmd
+}
+
+// hits are the routes that the running gatehouse has taken requests for, by API and match.
+func (f *adminFlags) hits(cmd *cobra.Command) (map[string]bool, error) {
+	client, err := f.client(cmd)
+	if err != nil {
+		return nil, err
+	}
+	var list []adminapi.Route
+	if err := client.Get(cmd.Context(), "/api/v1/routes", &list); err != nil {
+		return nil, told(err)
+	}
+	hit := map[string]bool{}
+	for _, r := range list {
+		if !r.Last.IsZero() || r.Requests > 0 {
+			hit[r.API+" "+r.Match] = true
+		}
+	}
+	return hit, nil
+}
+
+// meantName is what to say of a name that is not there: ` — did you mean "x"?`, or "".
+func meantName(got string, names []string) string {
+	if meant := suggest.Nearest(got, slices.Values(names)); meant != "" {
+		return fmt.Sprintf(" — did you mean %q?", meant)
+	}
+	return ""
 }
 
 func routeTable(w io.Writer, rows []app.RouteRow) error {
@@ -78,7 +119,6 @@ func dash(s string) string {
 
 func newRoutesTest() *cobra.Command {
 	var output string
-	var noColor bool
 	cmd := &cobra.Command{
 		Use:   "test FILE",
 		Short: "Run the policy tests of a file against a configuration; exit 1 where one fails",
@@ -105,19 +145,18 @@ endpoint would refuse the token. A test that fails is printed with its trace.`,
 			if err != nil {
 				return err
 			}
-			return printResults(cmd, results, output, noColor)
+			return printResults(cmd, results, output)
 		},
 	}
 	outputFlag(cmd, &output)
-	noColorFlag(cmd, &noColor)
 	return cmd
 }
 
-func printResults(cmd *cobra.Command, results []app.RouteResult, output string, noColor bool) error {
+func printResults(cmd *cobra.Command, results []app.RouteResult, output string) error {
 	failed := app.Failed(results)
 	w := cmd.OutOrStdout()
-	if output == "json" {
-		if err := printJSON(w, results); err != nil {
+	if isDocument(output) {
+		if err := printDocument(w, output, results); err != nil {
 			return err
 		}
 	} else {
@@ -126,7 +165,7 @@ func printResults(cmd *cobra.Command, results []app.RouteResult, output string, 
 			if r.Client != "" {
 				of = " by " + r.Client
 			}
-			fmt.Fprintf(w, "FAIL %s: %s%s: want %s, got %s\n\n%s\n", r.Where, r.Request, of, r.Want, r.Got, r.Trace.Text(color(w, noColor)))
+			fmt.Fprintf(w, "FAIL %s: %s%s: want %s, got %s\n\n%s\n", r.Where, r.Request, of, r.Want, r.Got, r.Trace.Text(color(cmd)))
 		}
 		fmt.Fprintf(w, "%s, %d failed\n", count(len(results), "test"), len(failed))
 	}

@@ -14,12 +14,17 @@ import (
 )
 
 func newRun() *cobra.Command {
-	var watch bool
+	var watch, effective bool
 	cmd := &cobra.Command{
 		Use:   "run",
 		Short: "Serve: the token endpoint and the gateway (SIGHUP reloads, SIGTERM drains)",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if effective {
+				if err := printEffective(cmd); err != nil {
+					return err
+				}
+			}
 			out := logs.Open(cmd.ErrOrStderr(), "info", "json")
 			defer out.Close()
 			o := app.Options{Load: loader(configPath(cmd)), Version: version, Mode: "run", Log: out}
@@ -30,7 +35,22 @@ func newRun() *cobra.Command {
 		},
 	}
 	cmd.Flags().BoolVar(&watch, "watch", true, "reload when the content of a file changes")
+	cmd.Flags().BoolVar(&effective, "print-effective", false, "print the configuration in effect first, with where each value comes from")
 	return cmd
+}
+
+// printEffective prints what `config print --origin` does.
+func printEffective(cmd *cobra.Command) error {
+	cfg, err := loader(configPath(cmd))()
+	if err != nil {
+		return err
+	}
+	text, err := cfg.Effective(false).YAML(true)
+	if err != nil {
+		return err
+	}
+	_, err = cmd.OutOrStdout().Write(text)
+	return err
 }
 
 // serve runs an app until ctx is done. started, which may be nil, is called once both listeners are open.

@@ -23,7 +23,7 @@ const (
 )
 
 func newStatus() *cobra.Command {
-	f := adminFlags{yaml: true}
+	var f adminFlags
 	var watch, open bool
 	cmd := &cobra.Command{
 		Use:   "status",
@@ -58,11 +58,8 @@ What is shown is what this node knows, also while Redis is away: the fleet is th
 			if err != nil {
 				return err
 			}
-			switch f.output {
-			case "json":
-				return printJSON(cmd.OutOrStdout(), s)
-			case "yaml":
-				return printYAML(cmd.OutOrStdout(), s)
+			if isDocument(f.output) {
+				return printDocument(cmd.OutOrStdout(), f.output, s)
 			}
 			return screen(cmd.OutOrStdout(), s)
 		},

@@ -35,7 +35,7 @@ func openPage(cmd *cobra.Command, client *adminclient.Client) error {
 	if !login.Expires.IsZero() {
 		once = " It logs in once, within a minute."
 	}
-	fmt.Fprintln(cmd.ErrOrStderr(), "no browser could be opened from here: open the address above yourself."+once)
+	fmt.Fprintln(talk(cmd), "no browser could be opened from here: open the address above yourself."+once)
 	return nil
 }
 

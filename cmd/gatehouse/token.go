@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"gatehouse/internal/config"
+	"gatehouse/internal/secret"
 )
 
 func newToken() *cobra.Command {
@@ -26,50 +27,32 @@ func newToken() *cobra.Command {
 // tokenRequest is what `token get` asks for.
 type tokenRequest struct {
 	url, client, scope, audience string
-	secretFile                   string
-	secretStdin, header          bool
+	secretFile, output           string
+	secretStdin, header, curl    bool
 }
 
 func newTokenGet() *cobra.Command {
 	var q tokenRequest
 	cmd := &cobra.Command{
-		Use:   "get",
+		Use:   "get [METHOD PATH]",
 		Short: "Get an access token by client credentials; prints the token alone",
 		Long: `Get an access token by client credentials; prints the token alone, so that
   curl -H "Authorization: Bearer $(gatehouse token get)" …
-works. The secret is read from GATEHOUSE_CLIENT_SECRET, --secret-file or --secret-stdin, never from a flag.`,
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			if q.client == "" {
-				q.client = os.Getenv("GATEHOUSE_CLIENT_ID")
+works. With --curl METHOD PATH it prints that whole command, for a request to the API. The secret is read from
+GATEHOUSE_CLIENT_SECRET, --secret-file or --secret-stdin, never from a flag.`,
+		Example: `  gatehouse token get --client billing-worker --secret-file secret
+  gatehouse token get --curl POST /orders
+  gatehouse token get -o json`,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if q.curl && len(args) != 2 {
+				return errors.New("--curl wants METHOD and PATH, such as: --curl GET /orders")
 			}
-			if q.client == "" {
-				return usage(cmd, errors.New("which client? use --client or set GATEHOUSE_CLIENT_ID"))
+			if !q.curl {
+				return cobra.NoArgs(cmd, args)
 			}
-			secret, err := readSecret(cmd, q)
-			if err != nil {
-				return err
-			}
-			if q.url == "" {
-				_, issuer, err := config.Addresses(configPath(cmd), config.Options{})
-				switch {
-				case err != nil:
-					return fmt.Errorf("%w\nor say where the token endpoint is: --url https://…/oauth/token", err)
-				case issuer == "":
-					return fmt.Errorf("%s has no server.public_url that can be used: run gatehouse check, or use --url", configPath(cmd))
-				}
-				q.url = strings.TrimSuffix(issuer, "/") + "/oauth/token"
-			}
-			access, err := q.get(cmd.Context(), secret)
-			if err != nil {
-				return err
-			}
-			if q.header {
-				access = "Authorization: Bearer " + access
-			}
-			fmt.Fprintln(cmd.OutOrStdout(), access)
 			return nil
 		},
+		RunE: func(cmd *cobra.Command, args []string) error { return q.run(cmd, args) },
 	}
 	f := cmd.Flags()
 	f.StringVar(&q.client, "client", "", "client id (GATEHOUSE_CLIENT_ID)")
@@ -79,8 +62,80 @@ works. The secret is read from GATEHOUSE_CLIENT_SECRET, --secret-file or --secre
 	f.StringVar(&q.secretFile, "secret-file", "", "file that holds the secret")
 	f.BoolVar(&q.secretStdin, "secret-stdin", false, "read the secret from standard input")
 	f.BoolVar(&q.header, "header", false, "print a whole Authorization header line")
+	f.BoolVar(&q.curl, "curl", false, "print a curl command that sends METHOD PATH with the token")
+	f.StringVarP(&q.output, "output", "o", "text", "text, json or yaml: the token alone, or what the endpoint answered")
 	cmd.MarkFlagsMutuallyExclusive("secret-file", "secret-stdin")
+	cmd.RegisterFlagCompletionFunc("output", words("text", "json", "yaml"))
 	return cmd
+}
+
+func (q *tokenRequest) run(cmd *cobra.Command, args []string) error {
+	if err := oneOf(cmd, q.output, "text", "json", "yaml"); err != nil {
+		return err
+	}
+	if (q.header && q.curl) || (q.header || q.curl) && isDocument(q.output) {
+		return usage(cmd, errors.New("--header, --curl and -o are three ways to print one token: choose one"))
+	}
+	if q.client == "" {
+		q.client = os.Getenv("GATEHOUSE_CLIENT_ID")
+	}
+	if q.client == "" {
+		return usage(cmd, errors.New("which client? use --client or set GATEHOUSE_CLIENT_ID"))
+	}
+	secret, err := readSecret(cmd, *q)
+	if err != nil {
+		return err
+	}
+	if err := q.find(cmd); err != nil {
+		return err
+	}
+	began := time.Now()
+	got, err := q.get(cmd.Context(), secret)
+	verbose(cmd, "POST %s as %s: %s", q.url, q.client, time.Since(began).Round(time.Millisecond))
+	if err != nil {
+		return err
+	}
+	text := got.AccessToken
+	switch {
+	case isDocument(q.output):
+		return printDocument(cmd.OutOrStdout(), q.output, got)
+	case q.header:
+		text = "Authorization: Bearer " + text
+	case q.curl:
+		text = q.curlLine(text, args[0], args[1])
+	}
+	_, err = fmt.Fprintln(cmd.OutOrStdout(), text)
+	return err
+}
+
+// find says where the token endpoint is, unless --url did.
+func (q *tokenRequest) find(cmd *cobra.Command) error {
+	if q.url != "" {
+		return nil
+	}
+	_, issuer, err := config.Addresses(configPath(cmd), config.Options{})
+	switch {
+	case err != nil:
+		return fmt.Errorf("%w\nor say where the token endpoint is: --url https://…/oauth/token", err)
+	case issuer == "":
+		return fmt.Errorf("%s has no server.public_url that can be used: run gatehouse check, or use --url", configPath(cmd))
+	}
+	q.url = strings.TrimSuffix(issuer, "/") + "/oauth/token"
+	return nil
+}
+
+// curlLine is a command for a shell. A path is one on the token endpoint's host.
+func (q *tokenRequest) curlLine(token, method, path string) string {
+	if !strings.Contains(path, "://") {
+		if u, err := url.Parse(q.url); err == nil {
+			path = u.Scheme + "://" + u.Host + path
+		}
+	}
+	line := "curl "
+	if method = strings.ToUpper(method); method != http.MethodGet {
+		line += "-X " + shellQuote(method) + " "
+	}
+	return line + "-H " + shellQuote("Authorization: Bearer "+token) + " " + shellQuote(path)
 }
 
 func readSecret(cmd *cobra.Command, q tokenRequest) (string, error) {
@@ -97,15 +152,26 @@ func readSecret(cmd *cobra.Command, q tokenRequest) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	secret := strings.TrimSuffix(strings.TrimSuffix(string(data), "\n"), "\r")
-	if secret == "" {
+	word := strings.TrimSuffix(strings.TrimSuffix(string(data), "\n"), "\r")
+	if word == "" {
 		return "", usage(cmd, errors.New("no secret: set GATEHOUSE_CLIENT_SECRET, or use --secret-file or --secret-stdin"))
 	}
-	return secret, nil
+	if strings.HasPrefix(word, "gatecs_") && !secret.Whole(word) {
+		return "", usage(cmd, errors.New("this is not a whole Gatehouse secret: a part of it is missing or mistyped; nothing was sent"))
+	}
+	return word, nil
+}
+
+// issued is what the token endpoint answers (RFC 6749, section 5.1).
+type issued struct {
+	AccessToken string `json:"access_token"`
+	TokenType   string `json:"token_type"`
+	ExpiresIn   int64  `json:"expires_in"`      // seconds
+	Scope       string `json:"scope,omitempty"` // what was granted
 }
 
 // get asks the token endpoint. Its errors never hold the secret.
-func (q tokenRequest) get(ctx context.Context, secret string) (string, error) {
+func (q tokenRequest) get(ctx context.Context, secret string) (out issued, err error) {
 	form := url.Values{"grant_type": {"client_credentials"}}
 	if q.scope != "" {
 		form.Set("scope", q.scope)
@@ -114,40 +180,52 @@ func (q tokenRequest) get(ctx context.Context, secret string) (string, error) {
 		form.Set("audience", q.audience)
 	}
 	if u, err := url.Parse(q.url); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-		return "", &codedError{exitUsage, fmt.Errorf("--url %q: want a URL such as http://127.0.0.1:8080/oauth/token", q.url)}
+		return out, &codedError{exitUsage, fmt.Errorf("--url %q: want a URL such as http://127.0.0.1:8080/oauth/token", q.url)}
 	}
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, q.url, strings.NewReader(form.Encode()))
 	if err != nil {
-		return "", err
+		return out, err
 	}
 	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	req.SetBasicAuth(url.QueryEscape(q.client), url.QueryEscape(secret)) // RFC 6749 section 2.3.1
 	client := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	res, err := client.Do(req)
 	if errors.Is(err, context.Canceled) {
-		return "", err
+		return out, err
 	}
 	if err != nil {
-		return "", &codedError{exitUnreachable, fmt.Errorf("%w\nis it running? start it with: gatehouse run", err)}
+		return out, &codedError{exitUnreachable, fmt.Errorf("%w\nis it running? start it with: gatehouse run", err)}
 	}
 	defer res.Body.Close()
 	var answer struct {
-		AccessToken string `json:"access_token"`
+		issued
 		Error       string `json:"error"`
 		Description string `json:"error_description"`
 	}
 	err = json.NewDecoder(io.LimitReader(res.Body, 1<<20)).Decode(&answer)
 	if err != nil || answer.AccessToken == "" && answer.Error == "" {
-		return "", fmt.Errorf("%s answered %s, and not the JSON of a token endpoint: is --url right?", q.url, res.Status)
+		return out, fmt.Errorf("%s answered %s, and not the JSON of a token endpoint: is --url right?", q.url, res.Status)
 	}
 	if res.StatusCode != http.StatusOK || answer.AccessToken == "" {
 		refused := fmt.Errorf("%s refused: %s: %s", q.url, answer.Error, answer.Description)
 		if wait := res.Header.Get("Retry-After"); wait != "" {
 			refused = fmt.Errorf("%w; try again in %s s", refused, wait)
 		}
-		return "", &codedError{exitDenied, refused}
+		return out, &codedError{exitDenied, fmt.Errorf("%w\n%s", refused, q.after(answer.Error))}
 	}
-	return answer.AccessToken, nil
+	return answer.issued, nil
+}
+
+// after is what to do about a refusal.
+func (q tokenRequest) after(code string) string {
+	id := shellQuote(q.client)
+	switch code {
+	case "invalid_client":
+		return "is the secret one of its own, and live? gatehouse client show " + id + "; another one: gatehouse client rotate " + id
+	case "invalid_scope", "invalid_target", "access_denied", "unauthorized_client":
+		return "what it is granted: gatehouse client show " + id
+	}
+	return "why: gatehouse status lists the last refusals"
 }

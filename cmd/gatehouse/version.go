@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"runtime"
 
@@ -19,18 +18,17 @@ func newVersion() *cobra.Command {
 		Short: "Print the version",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			switch output {
-			case "text":
-				fmt.Fprintln(cmd.OutOrStdout(), versionLine())
-			case "json":
-				return json.NewEncoder(cmd.OutOrStdout()).Encode(map[string]string{
-					"version": version, "go": runtime.Version(), "os": runtime.GOOS, "arch": runtime.GOARCH})
-			default:
-				return usage(cmd, fmt.Errorf("-o %q is not known: text or json", output))
+			if err := oneOf(cmd, output, "text", "json", "yaml"); err != nil {
+				return err
 			}
-			return nil
+			if isDocument(output) {
+				return printDocument(cmd.OutOrStdout(), output, map[string]string{
+					"version": version, "go": runtime.Version(), "os": runtime.GOOS, "arch": runtime.GOARCH})
+			}
+			_, err := fmt.Fprintln(cmd.OutOrStdout(), versionLine())
+			return err
 		},
 	}
-	cmd.Flags().StringVarP(&output, "output", "o", "text", "text or json")
+	cmd.Flags().StringVarP(&output, "output", "o", "text", "text, json or yaml")
 	return cmd
 }

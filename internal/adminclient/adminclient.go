@@ -36,6 +36,9 @@ func (e *Error) Error() string { return e.Message }
 
 // Client asks one admin listener. It is safe for concurrent use.
 type Client struct {
+	// OnCall, which may be nil, is told of each call when it is over: the method, where it went, and what came of it. Set it before the first.
+	OnCall func(call string)
+
 	address string
 	token   secret.Text
 	http    *http.Client
@@ -127,7 +130,9 @@ func (c *Client) send(ctx context.Context, method, path string, body []byte) (st
 	if !c.token.Empty() {
 		req.Header.Set("Authorization", "Bearer "+c.token.Reveal())
 	}
+	began := time.Now()
 	res, err := c.http.Do(req)
+	c.note(method, path, res, time.Since(began))
 	if err != nil {
 		return 0, nil, fmt.Errorf("%w at %s: %w", ErrUnreachable, c.shown(), unwrapURL(err))
 	}
@@ -137,6 +142,18 @@ func (c *Client) send(ctx context.Context, method, path string, body []byte) (st
 		return 0, nil, fmt.Errorf("%w at %s: %w", ErrUnreachable, c.shown(), err)
 	}
 	return res.StatusCode, answer, nil
+}
+
+// note tells OnCall of a call. res is nil where there was no answer.
+func (c *Client) note(method, path string, res *http.Response, took time.Duration) {
+	if c.OnCall == nil {
+		return
+	}
+	came := "no answer"
+	if res != nil {
+		came = res.Status
+	}
+	c.OnCall(fmt.Sprintf("%s %s%s: %s, %s", method, c.shown(), path, came, took.Round(time.Millisecond)))
 }
 
 func (c *Client) read(status int, answer []byte, out any) error {

@@ -19,7 +19,7 @@ import (
 // The longer reading of it: cmd and internal/app know everything; proxy, authz and tokenep never see configuration;
 // authz sees no store and no HTTP server; nothing below internal/app imports metrics.
 var table = map[string][]string{
-	"cmd/gatehouse": {"internal/adminapi", "internal/adminclient", "internal/app", "internal/audit", "internal/clientsfile", "internal/config", "internal/configfile", "internal/demo", "internal/exchange", "internal/lint", "internal/load", "internal/logs", "internal/openapi", "internal/secret", "internal/token", "internal/trace"},
+	"cmd/gatehouse": {"internal/adminapi", "internal/adminclient", "internal/app", "internal/audit", "internal/clientsfile", "internal/config", "internal/configfile", "internal/demo", "internal/exchange", "internal/lint", "internal/load", "internal/logs", "internal/openapi", "internal/secret", "internal/suggest", "internal/token", "internal/trace"},
 
 	"internal/app": {"authz", "proxy", "tokenep", "internal/admin", "internal/adminapi", "internal/audit", "internal/config", "internal/exchange", "internal/keyring", "internal/logs",
 		"internal/metrics", "internal/ratelimit", "internal/redisx", "internal/revoke", "internal/statedb", "internal/suggest", "internal/token", "internal/trace",

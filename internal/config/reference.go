@@ -9,15 +9,15 @@ import (
 // Key is what is to be said of one key of the configuration, for the reference.
 type Key struct {
 	// Path is the key's place as in KeyPaths: "apis.*.routes[].match".
-	Path string
+	Path string `json:"path"`
 	// Kind says what values are like: "duration", "enforce | observe", "list of scope".
-	Kind string
+	Kind string `json:"kind"`
 	// Doc is whole sentences: what it is for, its bounds, whether it is required, its default.
-	Doc string
+	Doc string `json:"doc"`
 	// Example is YAML; empty where the default is one.
-	Example string
+	Example string `json:"example,omitempty"`
 	// Section reports whether further keys are below it.
-	Section bool
+	Section bool `json:"section"`
 }
 
 // Reference is every key of config.yaml, and of clients.yaml where clients is set, in the order of the declarations.
