@@ -16,8 +16,9 @@ func routesTest(p *initProject) string {
 	var b strings.Builder
 	b.WriteString("# What each route must answer. Try it with:  gatehouse routes test routes_test.yaml\n")
 	plan := p.config.Plan
+	find := newPathFinder(plan.Routes)
 	for _, r := range plan.Routes {
-		path := examplePath(plan.Routes, r)
+		path := find.example(r)
 		if path == "" {
 			continue
 		}
@@ -48,8 +49,10 @@ func flowList(scopes []string) string {
 	return "[" + strings.Join(out, ", ") + "]"
 }
 
-// examplePath is a path that the route takes and none of the others, as a request has it; empty where none is found.
-func examplePath(routes []openapi.Route, r openapi.Route) string {
+// pathFinder finds paths that take a route of a plan and none of the others.
+type pathFinder struct{ mux *http.ServeMux }
+
+func newPathFinder(routes []openapi.Route) pathFinder {
 	mux := http.NewServeMux()
 	seen := make(map[string]bool)
 	for _, o := range routes {
@@ -58,6 +61,11 @@ func examplePath(routes []openapi.Route, r openapi.Route) string {
 			mux.Handle(o.Pattern, http.NotFoundHandler())
 		}
 	}
+	return pathFinder{mux}
+}
+
+// example is a path that the route takes and none of the others, as a request has it; empty where none is found.
+func (f pathFinder) example(r openapi.Route) string {
 	for _, value := range []string{"1", "x1", "a-gatehouse-example"} {
 		segments := strings.Split(r.Pattern, "/")
 		for i, s := range segments {
@@ -69,7 +77,7 @@ func examplePath(routes []openapi.Route, r openapi.Route) string {
 			}
 		}
 		req := &http.Request{Method: http.MethodGet, URL: &url.URL{Path: strings.Join(segments, "/")}}
-		if _, pattern := mux.Handler(req); openapi.Shape(pattern) == openapi.Shape(r.Pattern) {
+		if _, pattern := f.mux.Handler(req); openapi.Shape(pattern) == openapi.Shape(r.Pattern) {
 			return req.URL.EscapedPath()
 		}
 	}
@@ -79,6 +87,7 @@ func examplePath(routes []openapi.Route, r openapi.Route) string {
 // firstPath is one to call first: a GET, and without wildcards where there is any.
 func firstPath(p *openapi.Plan) string {
 	best, score := "/", -1
+	find := newPathFinder(p.Routes)
 	for _, r := range p.Routes {
 		s := 0
 		if r.Method == http.MethodGet || r.Method == "" {
@@ -87,7 +96,10 @@ func firstPath(p *openapi.Plan) string {
 		if !strings.Contains(r.Pattern, "{") {
 			s++
 		}
-		if path := examplePath(p.Routes, r); path != "" && s > score {
+		if s <= score {
+			continue
+		}
+		if path := find.example(r); path != "" {
 			best, score = path, s
 		}
 	}

@@ -77,7 +77,7 @@ var homes = map[string][]string{
 	"github.com/lestrrat-go/jwx/v2":       {"internal/token"},
 	"github.com/redis/go-redis/v9":        {"internal/redisx", "internal/ratelimit", "internal/revoke", "internal/redistest"},
 	"go.etcd.io/bbolt":                    {"internal/statedb", "internal/keyring", "internal/lastuse", "internal/replay", "internal/revoke", "internal/app"},
-	"gopkg.in/yaml.v3":                    {"internal/config", "internal/clientsfile", "internal/configfile", "cmd/gatehouse"},
+	"gopkg.in/yaml.v3":                    {"internal/config", "internal/clientsfile", "internal/configfile", "internal/openapi", "cmd/gatehouse"},
 	"github.com/prometheus/client_golang": {"internal/metrics", "internal/app"},
 	"github.com/spf13/cobra":              {"cmd/gatehouse"},
 	"github.com/coreos/go-systemd/v22":    {"cmd/gatehouse"},

@@ -16,6 +16,9 @@ func (r *reading) operations() {
 		if item == nil {
 			continue
 		}
+		if item.Ref != "" && len(item.Operations()) == 0 {
+			r.fail(r.at(item.Origin, ""), "the path %s refers to %s, which leads to no operation: its routes would be missing", printable(path, 200), printable(item.Ref, 200))
+		}
 		for method, op := range item.Operations() {
 			if op == nil {
 				continue

@@ -79,7 +79,11 @@ func parse(loader *openapi3.Loader, name string, at *url.URL, content []byte, o 
 	if err := sane(content); err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
-	t, err := loader.LoadFromDataWithPath(asYAML(content), at)
+	content = asYAML(content)
+	if err := setTwice(name, content); err != nil {
+		return nil, err
+	}
+	t, err := loader.LoadFromDataWithPath(content, at)
 	if err != nil {
 		return nil, fmt.Errorf("%s is no OpenAPI document that can be read: %s", name, printable(err.Error(), 400))
 	}
@@ -91,7 +95,7 @@ func parse(loader *openapi3.Loader, name string, at *url.URL, content []byte, o 
 	case t.OpenAPIMajorMinor() != "3.0" && t.OpenAPIMajorMinor() != "3.1":
 		return nil, fmt.Errorf("%s says openapi: %q — what is read is 3.0 and 3.1%s", name, printable(t.OpenAPI, 40), older(t))
 	case t.Origin == nil:
-		return nil, fmt.Errorf("%s: some key is set twice, or holds characters that YAML does not have, so that readers would not agree on what it says — correct it first", name)
+		return nil, fmt.Errorf("%s: some key holds characters that YAML does not have, so that readers would not agree on what it says — correct it first", name)
 	}
 	r.schemes()
 	r.operations()

@@ -171,12 +171,14 @@ func TestRefused(t *testing.T) {
 		"no operations":     {head + "paths: {}\n", "no operations"},
 		"webhooks alone":    {head + "webhooks: {a: {post: {}}}\n", "no operations"},
 		"twice":             {`{"openapi":"3.1.0","info":{"title":"a","version":"1"},"paths":{"/a":{"get":{"security":[{}],"security":[]}}}}`, "set twice"},
-		"twice in YAML":     {head + "paths: {/a: {get: {security: [], security: [{o: [a]}]}}}\n", "no OpenAPI document"},
+		"twice in YAML":     {head + "paths: {/a: {get: {security: [], security: [{o: [a]}]}}}\n", "set twice"},
+		"path twice":        {head + "paths:\n  /a: {get: {}}\n  /a: {post: {}}\n", `"/a" is set twice, first on line`},
 		"same id":           {head + "paths: {/a: {get: {operationId: x}, post: {operationId: x}}}\n", "is that of another operation"},
 		"unknown scheme":    {head + "paths: {/a: {get: {security: [{nope: []}]}}}\n", `security scheme "nope"`},
 		"no scope":          {head + "paths: {/a: {get: {security: [{o: ['a b']}]}}}\n" + schemes, "is no scope"},
 		"control scope":     {head + "paths: {/a: {get: {security: [{o: [\"a\\nb\"]}]}}}\n" + schemes, "is no scope"},
-		"path item cycle":   {head + "paths: {/a: {$ref: '#/paths/~1b'}, /b: {$ref: '#/paths/~1a'}}\n", "no operations"},
+		"path item cycle":   {head + "paths: {/a: {$ref: '#/paths/~1b'}, /b: {$ref: '#/paths/~1a'}}\n", "leads to no operation"},
+		"one in a cycle":    {head + "paths: {/a: {$ref: '#/paths/~1b'}, /b: {$ref: '#/paths/~1a'}, /c: " + op + "}\n", "leads to no operation"},
 		"many alternatives": {head + "paths: {/a: {get: {security: [" + strings.Repeat("{o: [a]},", 40) + "]}}}\n" + schemes, "more than 32"},
 		"bomb":              {bomb(), "excessive aliasing"},
 		"deep":              {head + "x-a: " + strings.Repeat("[", 30000), "no OpenAPI document"},
@@ -331,5 +333,22 @@ func TestJSON(t *testing.T) {
 		} else if d.Title != want || d.Operations[0].Pos.Line != 4 {
 			t.Errorf("%q: title %q, want %q; %+v", in, d.Title, want, d.Operations[0])
 		}
+	}
+}
+
+// A file that the document refers to is held to the same: a path that stands there twice would lose an operation.
+func TestTwiceInAnotherFile(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	for name, content := range map[string]string{
+		"api.yaml":   head + "paths: {/a: {$ref: 'other.yaml#/paths/~1b'}}\n",
+		"other.yaml": head + "paths:\n  /b: {get: {}}\n  /b: {post: {}}\n",
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := Read(context.Background(), filepath.Join(dir, "api.yaml"), Options{}); err == nil || !strings.Contains(err.Error(), "other.yaml") || !strings.Contains(err.Error(), `"/b" is set twice`) {
+		t.Errorf("read: %v", err)
 	}
 }

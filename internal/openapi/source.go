@@ -133,7 +133,10 @@ func (f *folder) resolve(_ *openapi3.Loader, at *url.URL) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return content, sane(content)
+	if err := sane(content); err != nil {
+		return content, fmt.Errorf("%s: %w", name, err)
+	}
+	return content, setTwice(filepath.Join(f.dir, name), asYAML(content))
 }
 
 // nothing refuses every reference to another document.
