@@ -120,7 +120,7 @@ func afterProblems(cmd *cobra.Command, problems config.Errors, err error) string
 		return "mend that, then: gatehouse check " + shellQuote(first.File)
 	case err.Error() != problems.Error():
 		return "see: " + cmd.CommandPath() + " --help"
-	case first.Line == 0 && strings.HasSuffix(first.Message, "does not exist"):
+	case first.Line == 0 && (strings.HasSuffix(first.Message, "does not exist") || first.Message == "the file is empty"):
 		return "to make one: gatehouse init --upstream URL; to name another: --config FILE"
 	}
 	return "mend that, then: gatehouse check" + given

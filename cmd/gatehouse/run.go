@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"os"
 	"os/signal"
 	"runtime"
@@ -31,7 +33,11 @@ func newRun() *cobra.Command {
 			if !watch {
 				o.Watch = -1
 			}
-			return serve(cmd.Context(), o, nil)
+			err := serve(cmd.Context(), o, nil)
+			if errors.Is(err, syscall.EADDRINUSE) {
+				err = fmt.Errorf("%w\nif it is a gatehouse that runs already: gatehouse status; else choose another address", err)
+			}
+			return err
 		},
 	}
 	cmd.Flags().BoolVar(&watch, "watch", true, "reload when the content of a file changes")

@@ -43,10 +43,10 @@ var anAdminListen = textIs("host:port or unix:/path", func(s string) error {
 var aHostPort = textIs("host:port", func(s string) error {
 	host, port, err := net.SplitHostPort(s)
 	if err != nil || !isHost(host) || portNumber(port) == 0 {
-		return errors.New("expected host:port — such as 127.0.0.1:6379")
+		return errors.New("expected host:port" + hostPortHint(s))
 	}
 	return nil
-}).like(".:[0-9]+$")
+}).like("^[^/]+:[0-9]+$")
 
 // aHost is a host name or an address as a Host header carries it, without a port, in lower case.
 var aHost = parsed("host name", func(s string) (string, error) {

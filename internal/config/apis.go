@@ -239,7 +239,7 @@ func (r *reader) checkDeclared(s val[string], a *rawAPI, api *API) {
 
 // declaredAt is the suggestion for a scope that an API does not declare, with the place of the one that was meant.
 func declaredAt(scope string, a *rawAPI, api *API) string {
-	best := nearest(scope, maps.Keys(api.Scopes))
+	best := nearScope(scope, slices.Sorted(maps.Keys(api.Scopes)))
 	for _, e := range a.scopes.v {
 		if e.name == best {
 			return fmt.Sprintf(" — did you mean %q? (declared at %s)", best, e.key.ref())

@@ -4,7 +4,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"maps"
 	"net/url"
 	"regexp"
 	"slices"
@@ -127,6 +126,9 @@ var aHash = form[[32]byte]{shape{kind: "SHA-256", pattern: hashText.String()}, f
 			n.hide()
 			r.fail(n, "a secret never stands in the file — write its SHA-256: printf %%s \"$SECRET\" | sha256sum")
 		} else {
+			if strings.Trim(n.Value, "0123456789abcdefABCDEF") != "" {
+				n.hide() // it may be the secret itself
+			}
 			r.fail(n, "expected the SHA-256 of the whole secret in 64 lower-case hex digits, got %s", notHex(s))
 		}
 		return out, false
@@ -148,6 +150,9 @@ func isHash(s string) bool {
 func notHex(s string) string {
 	if len(s) != 64 {
 		return plural(len(s), "character")
+	}
+	if isHash(strings.ToLower(s)) {
+		return "upper-case ones — write them in lower case"
 	}
 	return "others among 64 characters"
 }
@@ -253,7 +258,7 @@ func (r *reader) buildClient(e entry[*rawClient], c *Config, apis []entry[*rawAP
 	out.RateLimits = limitsOf("client", raw.rateLimit.v, "client")
 	for _, api := range raw.introspect.v {
 		if _, ok := known[api.v]; !ok {
-			r.fail(api.at, "unknown API %q%s", clipText(api.v), didYouMean(api.v, maps.Keys(known)))
+			r.fail(api.at, "unknown API %q%s", clipText(api.v), apiHint(api.v, known))
 		}
 	}
 	out.Introspect = plainList(raw.introspect)
@@ -261,7 +266,9 @@ func (r *reader) buildClient(e entry[*rawClient], c *Config, apis []entry[*rawAP
 	for _, g := range raw.grants.v {
 		i, ok := known[g.name]
 		if !ok {
-			r.fail(g.key, "unknown API %q%s", clipText(g.name), didYouMean(g.name, maps.Keys(known)))
+			if len(known) > 0 { // else what is wrong with apis has been told
+				r.fail(g.key, "unknown API %q%s", clipText(g.name), apiHint(g.name, known))
+			}
 			continue
 		}
 		if !slices.Contains(c.APIs[i].Issuers, "local") {

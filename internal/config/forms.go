@@ -121,8 +121,8 @@ var aPublicURL = parsed("URL", func(s string) (publicURL, error) {
 
 // urlText is how every URL begins that is read here: its host, and no user. plainURLText is one without query and fragment.
 const (
-	urlText      = "^[Hh][Tt][Tt][Pp][Ss]?://[^/?#@]+([/?#]|$)"
-	plainURLText = "^[Hh][Tt][Tt][Pp][Ss]?://[^/?#@]+(/[^?#]*)?$"
+	urlText      = "^[Hh][Tt][Tt][Pp][Ss]?://[^/?#@${}*]+([/?#]|$)"
+	plainURLText = "^[Hh][Tt][Tt][Pp][Ss]?://[^/?#@${}*]+(/[^?#]*)?$"
 )
 
 var anUpstream = parsed("URL", parseURL).like(plainURLText)
@@ -133,7 +133,9 @@ func parseURL(s string) (*url.URL, error) {
 	u, err := url.Parse(s)
 	switch {
 	case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Opaque != "":
-		return nil, errors.New("expected an absolute http or https URL — such as http://127.0.0.1:9001")
+		return nil, errors.New("expected an absolute http or https URL" + urlHint(s))
+	case strings.ContainsAny(u.Host, "${}*"):
+		return nil, errors.New("expected a URL with a host name or an address — a variable is written ${NAME}, and there are no wildcards")
 	case u.User != nil:
 		return nil, errors.New("a URL with a user or password is not read — remove what stands before the @")
 	case strings.ContainsAny(s, "?#"):

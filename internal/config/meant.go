@@ -34,6 +34,12 @@ func elsewhere(name, at string) string {
 	if at == "" && name == "clients" {
 		return " — clients stand in a file of their own, which clients_file names"
 	}
+	if parts := strings.Split(at, "."); parts[0] == "clients" && len(parts) == 2 && clientMeant[name] != "" {
+		return " — " + clientMeant[name]
+	}
+	if at == "" && slices.Contains(openAPIKeys, name) {
+		return " — an OpenAPI document is read by: gatehouse init --openapi FILE"
+	}
 	if at == "" && slices.Contains(inConfig, name) {
 		return " — it belongs into config.yaml"
 	}
@@ -45,6 +51,17 @@ func elsewhere(name, at string) string {
 	}
 	return ""
 }
+
+// clientMeant is where a client has what others write as a key of it.
+var clientMeant = map[string]string{
+	"id": "the id is the key of the client itself", "client_id": "the id is the key of the client itself", "name": "the id is the key of the client itself",
+	"scopes": "scopes stand under an API: grants: {API: [SCOPE]}", "scope": "scopes stand under an API: grants: {API: [SCOPE]}",
+	"secret":        "its hash stands in secrets: [{sha256: …}]; gatehouse client create makes both",
+	"client_secret": "its hash stands in secrets: [{sha256: …}]; gatehouse client create makes both",
+}
+
+// openAPIKeys are those at the top of an OpenAPI document.
+var openAPIKeys = []string{"openapi", "swagger", "paths", "info", "components"}
 
 // below are the first two paths that end with a key and lie below a section.
 func below(paths []string, name, at string) (list []string) {

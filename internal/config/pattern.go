@@ -46,6 +46,9 @@ func checkMethod(m string) error {
 	case methodText.MatchString(m):
 		return nil
 	}
+	if strings.ContainsAny(m, ",|") {
+		return fmt.Errorf("%q is not a method — write a route for each, or none for all that the path's other routes do not name", clipText(m))
+	}
 	return fmt.Errorf("%q is not a method%s", clipText(m), didYouMean(strings.ToUpper(m), slices.Values(methods)))
 }
 

@@ -24,10 +24,10 @@ var unseen = map[string][]string{
 		"env-null", "env-quoted-stays-text", "password-unset",
 	},
 	"how the YAML is written: its parser has resolved tags, merges and documents before": {
-		"merge", "second-document", "tag", "trailing-separator",
+		"merge", "number-float", "second-document", "tag", "trailing-separator",
 	},
 	"what another key says, or that apis_dir may hold the APIs": {
-		"admin-open", "method-twice", "overlap", "overlap-hosts", "own-documents", "own-endpoints", "own-endpoints-host", "public-url-http",
+		"admin-open", "clients-scope-short", "method-twice", "overlap", "overlap-hosts", "own-documents", "own-endpoints", "own-endpoints-host", "public-url-http",
 		"redis-two-addresses", "redis-cluster", "redis-sentinel", "redis-standalone-sentinel", "ring-key-embedded", "ring-key-missing", "rotation-every", "rotation-order", "rotation-publish", "same-audience", "same-port",
 		"scope-unknown", "scopes-not-declared", "signing-alone", "strip-prefix", "upgrade-http2", "upstream-admin-default", "upstream-own", "upstream-own-any",
 		"no-api", "no-api-empty",

@@ -13,6 +13,11 @@ var (
 	flowDollar  = regexp.MustCompile(`[\[{,]\s*\$\{|[\[{][^"']*:\s*\$\{`)
 	flowPattern = regexp.MustCompile(`[\[{][^"']*[ ,:](/[^"',\s]*\{)`)
 	noSpace     = regexp.MustCompile(`^\s*(?:- )?[A-Za-z_]+:[^\s/]`)
+	badEscape   = regexp.MustCompile(`"[^"\\]*(\\[^0abtnvfre"/\\N_LPxuU \t])`)
+	reserved    = regexp.MustCompile("(?:: +|- +|[\\[{,] *)([@`%]|[*](?:$|[^A-Za-z0-9_-]))")
+
+	unknownAnchor = regexp.MustCompile(`unknown anchor '([^']+)' referenced`)
+
 	missingPair = regexp.MustCompile(`^\s*(?:- )?[A-Za-z_]+\s*$`)
 )
 
@@ -28,6 +33,14 @@ func (r *reader) syntax(d *document, err error) {
 			return
 		}
 	}
+	if m := unknownAnchor.FindStringSubmatch(err.Error()); m != nil {
+		for i, l := range d.lines {
+			if at := strings.Index(l, "*"+m[1]); at >= 0 {
+				r.addAround(d, i+1, 1+len([]rune(l[:at])), fmt.Sprintf("the alias *%s is not read, and the anchor &%s is nowhere — write the value out, or quote the text", m[1], m[1]))
+				return
+			}
+		}
+	}
 	for _, n := range []int{line, line - 1, line + 1} {
 		if n < 1 || n > len(d.lines) {
 			continue
@@ -36,6 +49,10 @@ func (r *reader) syntax(d *document, err error) {
 			r.addAround(d, n, col, fmt.Sprintf("not valid YAML near line %d: %s — %s", n, m[2], hint))
 			return
 		}
+	}
+	if n := oddIndent(d.lines); n > 0 && strings.Contains(m[2], "did not find expected key") {
+		r.addAround(d, n, firstColumn(d.lines[n-1]), fmt.Sprintf("the line begins between two levels of the lines above — indent it as its neighbours: %s", strings.Trim(m[2], " ")))
+		return
 	}
 	r.addAround(d, line, firstColumn(d.lines[line-1]), fmt.Sprintf("not valid YAML near line %d: %s — see how the lines around are indented", line, m[2]))
 }
@@ -53,7 +70,13 @@ func syntaxHint(l string) (hint string, col int) {
 	if i := flowDollar.FindStringIndex(code); i != nil {
 		return `inside […] and {…} a variable needs quotes: "${NAME}"`, at(i[0] + strings.Index(code[i[0]:], "${"))
 	}
-	if i := noSpace.FindStringIndex(code); i != nil {
+	if i := badEscape.FindStringSubmatchIndex(code); i != nil {
+		return `in double quotes \ begins an escape; write the text in single quotes`, at(i[2])
+	}
+	if i := reserved.FindStringSubmatchIndex(code); i != nil {
+		return fmt.Sprintf("what begins with %s needs quotes", code[i[2]:i[2]+1]), at(i[2])
+	}
+	if i := noSpace.FindStringIndex(code); i != nil && !strings.Contains(code[i[0]:], ": ") {
 		return "a space belongs after the colon", at(i[1] - 1)
 	}
 	for _, quote := range []string{`"`, `'`} {
@@ -97,4 +120,33 @@ func unclosed(code string, opening, closing byte) int {
 
 func firstColumn(l string) int {
 	return 1 + len(l) - len(strings.TrimLeft(l, " "))
+}
+
+// oddIndent is the first line that begins further right than the block that it could belong to, and further left than the block above it; 0
+// where there is none. Lines of texts over several lines are not told apart, so it is asked only where a file is no YAML.
+func oddIndent(lines []string) int {
+	var open []int // the columns of the blocks that the line before is in
+	for i, l := range lines {
+		text := strings.TrimLeft(l, " ")
+		if text == "" || text[0] == '#' {
+			continue
+		}
+		indent := len(l) - len(text)
+		inside := len(open) > 0 && indent < open[len(open)-1]
+		for len(open) > 0 && indent < open[len(open)-1] {
+			open = open[:len(open)-1]
+		}
+		if inside && (len(open) == 0 || open[len(open)-1] != indent) {
+			return i + 1
+		}
+		if len(open) == 0 || indent > open[len(open)-1] {
+			open = append(open, indent)
+		}
+		for rest, ok := strings.CutPrefix(text, "- "); ok; rest, ok = strings.CutPrefix(rest, "- ") {
+			inner := len(l) - len(strings.TrimLeft(rest, " "))
+			open = append(open, inner)
+			rest = strings.TrimLeft(rest, " ")
+		}
+	}
+	return 0
 }

@@ -144,7 +144,7 @@ func whole(least, most int64) form[int64] {
 			r.wrong(n, "a whole number", "remove the quotes")
 			return 0, false
 		case tag != "!!int" || !decimal.MatchString(s):
-			r.wrong(n, "a whole number", "")
+			r.wrong(n, wholeWanted(n, s, wanted), wholeHint(n.Value))
 			return 0, false
 		case err != nil || v < least || v > most:
 			r.wrong(n, wanted, "")
@@ -152,6 +152,14 @@ func whole(least, most int64) form[int64] {
 		}
 		return v, true
 	}}
+}
+
+// wholeWanted says more where the number is out of bounds than where it is none.
+func wholeWanted(n node, s, bounds string) string {
+	if s == n.Value && strings.HasPrefix(s, "-") {
+		return bounds
+	}
+	return "a whole number"
 }
 
 // aDuration is one of Go's durations, with a unit and above 0.
@@ -173,7 +181,7 @@ func durationOf(least, most time.Duration) form[time.Duration] {
 			r.wrong(n, "a duration", "add a unit: "+clipText(n.Value)+"s")
 			return 0, false
 		case tag != "!!str" || err != nil:
-			r.wrong(n, "a duration", "such as 500ms, 30s, 10m or 24h")
+			r.wrong(n, "a duration", durationHint(n.Value))
 			return 0, false
 		case d <= 0:
 			r.wrong(n, "a duration above 0", "")
@@ -212,7 +220,7 @@ func size(least, most int64) form[int64] {
 		}
 		m := sizeText.FindStringSubmatch(s)
 		if m == nil {
-			r.wrong(n, "a size", "write whole bytes, or KiB, MiB, GiB: 10MiB")
+			r.wrong(n, "a size", sizeHint(n.Value))
 			return 0, false
 		}
 		unit := map[string]int64{"": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}[m[2]]

@@ -165,7 +165,7 @@ func readKey[T any](r *reader, parent node, table map[string]key[T], name, value
 	switch {
 	case !known:
 		meant := r.keyMeant(name.Value, parent.path, maps.Keys(table))
-		if strings.Contains(meant, `"password"`) {
+		if value.Kind == yaml.ScalarNode && (secretKey.MatchString(name.Value) || strings.Contains(meant, `"password"`)) {
 			value.hide()
 		}
 		r.fail(name, "unknown key %q%s", clipText(name.Value), meant)
@@ -271,7 +271,7 @@ type entry[V any] struct {
 // mapOf is a map from names of the user's choice, which check judges, to values of one form, in the file's order.
 func mapOf[V any](f form[V], check func(name string) error) form[[]entry[V]] {
 	return form[[]entry[V]]{shape{kind: "map", elem: &f.shape}, func(r *reader, n node) ([]entry[V], bool) {
-		if !r.expect(n, yaml.MappingNode, "a map") {
+		if !r.expect(n, yaml.MappingNode, aMapOfNames) {
 			return nil, false
 		}
 		var out []entry[V]
@@ -300,14 +300,20 @@ func mapOf[V any](f form[V], check func(name string) error) form[[]entry[V]] {
 // expect reports a node of another kind than wanted. A node of kind 0 was reported before.
 func (r *reader) expect(n node, kind yaml.Kind, wanted string) bool {
 	if n.Kind != kind && n.Kind != 0 {
-		fix := ""
-		if kind == yaml.SequenceNode && n.Kind == yaml.ScalarNode {
-			fix = fmt.Sprintf(" — write [%s]", clipText(n.Value))
+		got, hint := r.got(n), ""
+		if got != nothingSaid {
+			hint = kindHint(n, kind, wanted == aMapOfNames)
 		}
-		r.fail(n, "expected %s, got %s%s", wanted, r.got(n), fix)
+		r.fail(n, "expected %s, got %s%s", wanted, got, hint)
 	}
 	return n.Kind == kind
 }
+
+// aMapOfNames is what is said to be wanted where people choose the keys.
+const aMapOfNames = "a map"
+
+// nothingSaid is what is said of a value that may be a secret.
+const nothingSaid = "something else"
 
 // got says what a node is, as the file has it: what came out of the environment is not repeated.
 func (r *reader) got(n node) string {
@@ -318,7 +324,7 @@ func (r *reader) got(n node) string {
 		return "a list"
 	}
 	if n.doc.line(n.Line) == "" {
-		return "something else"
+		return nothingSaid
 	}
 	types := map[string]string{"!!int": "int", "!!float": "float", "!!bool": "bool", "!!null": "nothing", "!!timestamp": "time"}
 	kind, ok := types[n.ShortTag()]
