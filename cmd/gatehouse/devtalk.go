@@ -58,8 +58,8 @@ func (d *dev) welcome(w io.Writer, a *app.App) {
 		p("")
 		p("Put it in front of your own API:")
 		p("")
-		p("  gatehouse dev --upstream http://localhost:9000      # to look at it; or: dev -c config.yaml")
-		p("  gatehouse init --upstream http://localhost:9000     # for keeps; or: --openapi openapi.yaml")
+		p("  %s dev --upstream http://localhost:9000      # to look at it; or: dev -c config.yaml", programName())
+		p("  %s init --upstream http://localhost:9000     # for keeps; or: --openapi openapi.yaml", programName())
 		p("")
 	}
 	ready := time.Now().Format(time.TimeOnly) + " INF ready "
@@ -170,7 +170,7 @@ func (t *terminal) Finish(r *exchange.Record) {
 	if r.Verdict == exchange.Allow {
 		line += "  " + r.ID
 	} else {
-		line += "  explain: gatehouse explain " + r.ID + t.find
+		line += "  explain: " + programName() + " explain " + r.ID + t.find
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()

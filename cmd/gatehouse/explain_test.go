@@ -57,7 +57,7 @@ apis:
 // changing are the parts of a trace's text that differ from run to run.
 var changing = []struct{ what, with string }{
 	{`127\.0\.0\.1:\d+`, "HOST"}, {`kid \S+…\S+`, "kid KID"}, {`\d+ bytes`, "N bytes"}, {`issued \S+ ago, expires in \S+`, "TIMES"},
-	{`(\S*/)?(config|clients)\.yaml:`, "$2.yaml:"}, {` {2,}((config|clients)\.yaml:)`, "  $1"},
+	{` -c (\S*/)?config\.yaml`, ""}, {`(\S*/)?(config|clients)\.yaml:`, "$2.yaml:"}, {` {2,}((config|clients)\.yaml:)`, "  $1"},
 }
 
 func steady(text string) string {
@@ -197,7 +197,7 @@ func TestDevNamesExplain(t *testing.T) {
 	res.Body.Close()
 	var line []string
 	waitFor(t, func() bool {
-		line = regexp.MustCompile(`explain: gatehouse (explain .*)`).FindStringSubmatch(stderr.String())
+		line = regexp.MustCompile(`explain: (?:go run ./cmd/)?gatehouse (explain .*)`).FindStringSubmatch(stderr.String())
 		return line != nil
 	})
 	if !strings.Contains(line[1], res.Header.Get("X-Request-Id")) {
@@ -207,4 +207,26 @@ func TestDevNamesExplain(t *testing.T) {
 		r := gatehouse(t, "", strings.Fields(line[1])...)
 		return r.code == exitDenied && strings.Contains(r.stdout, "Near: GET /demo/hello")
 	})
+}
+
+// The fix that is printed works as it stands: it names the configuration where the command would look for another.
+func TestFixWorksAsPrinted(t *testing.T) {
+	t.Chdir(t.TempDir())
+	stdout, _, _ := background(t, "Get a token", "dev", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0")
+	admin := regexp.MustCompile(`status +http://(\S+)/`).FindStringSubmatch(stdout.String())[1]
+	ask := []string{"explain", "POST", "/demo/echo", "--client", "demo", "--admin", admin}
+	r := gatehouse(t, "", ask...)
+	fix := regexp.MustCompile(`(?m)^Fix:  gatehouse (.*)$`).FindStringSubmatch(r.stdout)
+	if r.code != exitDenied || fix == nil {
+		t.Fatalf("%+v", r)
+	}
+	if r := gatehouse(t, "", strings.Fields(fix[1])...); r.code != 0 || r.stdout != "demo is granted demo:demo:read,demo:write\n" {
+		t.Fatalf("gatehouse %s: %+v", fix[1], r)
+	}
+	if r := gatehouse(t, "", "reload", "--admin", admin); r.code != 0 {
+		t.Fatalf("%+v", r)
+	}
+	if r := gatehouse(t, "", ask...); r.code != 0 {
+		t.Errorf("after the fix: %+v", r)
+	}
 }

@@ -81,7 +81,7 @@ func (s *snapshot) hintPath(t *trace.Trace) {
 	switch authz.Reason(t.Reason) {
 	case authz.NoRoute:
 		t.Why = append(t.Why, trace.Line{Text: "no route for " + t.Method + " " + t.Path})
-		t.Fix = append(t.Fix, "gatehouse routes list shows what is open; a route under apis.NAME.routes opens more")
+		t.Fix = append(t.Fix, s.command("routes list")+" shows what is open; a route under apis.NAME.routes opens more")
 	case authz.MethodNotAllowed:
 		t.Why = append(t.Why, trace.Line{Text: t.Detail})
 	case authz.MalformedRequest:
@@ -94,16 +94,16 @@ func (s *snapshot) hintPath(t *trace.Trace) {
 func (s *snapshot) hintMissing(t *trace.Trace) {
 	if api := s.api(t.API); api != nil {
 		t.Why = append(t.Why, trace.Line{Text: "the route asks for a token of API " + api.Name, Where: t.Where})
-		t.Fix = append(t.Fix, "gatehouse token get --audience "+quote(api.Audience))
+		t.Fix = append(t.Fix, s.command("token get", "--audience", api.Audience))
 	}
 }
 
 func (s *snapshot) hintNewToken(t *trace.Trace) {
-	fix := "gatehouse token get"
+	var args []string
 	if api := s.api(t.API); api != nil {
-		fix += " --audience " + quote(api.Audience)
+		args = []string{"--audience", api.Audience}
 	}
-	t.Fix = append(t.Fix, fix)
+	t.Fix = append(t.Fix, s.command("token get", args...))
 }
 
 func (s *snapshot) hintKey(t *trace.Trace) {
@@ -169,11 +169,14 @@ func (s *snapshot) hintClient(t *trace.Trace) {
 			return
 		}
 		t.Why = append(t.Why, trace.Line{Text: "client " + t.Client + " is disabled", Where: where(c.Pos)})
-		t.Fix = append(t.Fix, "gatehouse client enable "+quote(c.ID))
+		t.Fix = append(t.Fix, s.command("client enable", c.ID))
 		return
 	}
 	t.Why = append(t.Why, trace.Line{Text: "no client has the id " + t.Client + ": to remove a client is to revoke its tokens"})
 	s.nearClient(t, t.Client)
+	if len(t.Near) == 0 {
+		t.Fix = append(t.Fix, s.command("client create", t.Client))
+	}
 }
 
 // nearClient proposes a client whose id is much like another text, which it does not repeat.
@@ -209,7 +212,7 @@ func (s *snapshot) hintAudience(t *trace.Trace) {
 	if c := s.client(t.Client); c != nil && t.Issuer == authz.Local {
 		if _, granted := c.Grants[api.Name]; !granted {
 			t.Why = append(t.Why, trace.Line{Text: "client " + c.ID + " is granted " + grants(c), Where: where(c.Pos)})
-			t.Fix = append(t.Fix, grantCommand(c, api, s.missing(t)))
+			t.Fix = append(t.Fix, s.grantCommand(c, api, s.missing(t)))
 		}
 	}
 	s.hintNewToken(t)

@@ -3,6 +3,7 @@ package app
 import (
 	"fmt"
 	"maps"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -35,11 +36,11 @@ func (s *snapshot) hintScope(t *trace.Trace) {
 	t.Why = append(t.Why, trace.Line{Text: "client " + c.ID + " is granted " + grants(c), Where: where(c.Pos)})
 	ungranted := slices.DeleteFunc(slices.Clone(missing), func(scope string) bool { return slices.Contains(c.Grants[api.Name], scope) })
 	if len(ungranted) > 0 {
-		t.Fix = append(t.Fix, grantCommand(c, api, ungranted))
+		t.Fix = append(t.Fix, s.grantCommand(c, api, ungranted))
 		return
 	}
 	t.Why = append(t.Why, trace.Line{Text: "what the route needs is granted; this token was asked for with fewer scopes, or before it was"})
-	t.Fix = append(t.Fix, "gatehouse token get --audience "+quote(api.Audience)+" --scope "+quote(strings.Join(append(has, missing...), " ")))
+	t.Fix = append(t.Fix, s.command("token get", "--audience", api.Audience, "--scope", strings.Join(append(has, missing...), " ")))
 }
 
 // missing are the scopes that the route of a trace needs and its token has not: of alternatives, those of the nearest.
@@ -93,8 +94,20 @@ func grants(c *config.Client) string {
 }
 
 // grantCommand gives a client scopes of an API.
-func grantCommand(c *config.Client, api *config.API, scopes []string) string {
-	return "gatehouse client grant " + quote(c.ID) + " " + quote(strings.TrimSuffix(api.Name+":"+strings.Join(scopes, ","), ":"))
+func (s *snapshot) grantCommand(c *config.Client, api *config.API, scopes []string) string {
+	return s.command("client grant", c.ID, strings.TrimSuffix(api.Name+":"+strings.Join(scopes, ","), ":"))
+}
+
+// command is one to paste: the words of its name, what it is given, and where the configuration is unless the command finds it.
+func (s *snapshot) command(name string, args ...string) string {
+	out := "gatehouse " + name
+	for _, a := range args {
+		out += " " + quote(a)
+	}
+	if file := filepath.Clean(s.cfg.File); !slices.Contains([]string{"config.yaml", "/etc/gatehouse/config.yaml"}, file) {
+		out += " -c " + quote(file)
+	}
+	return out
 }
 
 // hintOwn is about a refusal of the token endpoint, or of those beside it.
@@ -189,7 +202,7 @@ func (s *snapshot) hintAsked(t *trace.Trace, c *config.Client) {
 		switch near := suggest.Nearest(scope, maps.Keys(api.Scopes)); {
 		case slices.Contains(granted, scope):
 		case declared:
-			t.Fix = append(t.Fix, grantCommand(c, api, []string{scope}))
+			t.Fix = append(t.Fix, s.grantCommand(c, api, []string{scope}))
 		case near != "":
 			t.Near = append(t.Near, trace.Line{Text: fmt.Sprintf("scope %q — did you mean %q?", scope, near), Where: where(api.Pos)})
 		default:
@@ -208,7 +221,7 @@ func (s *snapshot) hintTarget(t *trace.Trace, c *config.Client) {
 	}
 	t.Why = append(t.Why, trace.Line{Text: "client " + c.ID + " is granted " + grants(c), Where: where(c.Pos)})
 	if api := s.byAudience(t.Asked.Audience); api != nil {
-		t.Fix = append(t.Fix, grantCommand(c, api, s.missing(t)))
+		t.Fix = append(t.Fix, s.grantCommand(c, api, s.missing(t)))
 		return
 	}
 	var known []string
@@ -220,7 +233,7 @@ func (s *snapshot) hintTarget(t *trace.Trace, c *config.Client) {
 	}
 	for api := range c.Grants {
 		if a := s.api(api); a != nil {
-			t.Fix = append(t.Fix, "gatehouse token get --audience "+quote(a.Audience))
+			t.Fix = append(t.Fix, s.command("token get", "--audience", a.Audience))
 		}
 	}
 	slices.Sort(t.Fix)
