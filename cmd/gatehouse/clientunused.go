@@ -83,6 +83,9 @@ func (f *adminFlags) unused(cmd *cobra.Command, list []clientView, text string) 
 			out = append(out, v)
 		}
 	}
+	if len(out) == 0 && unknown == 0 {
+		fmt.Fprintf(talk(cmd), "every client has got a token in the last %s\n", count(days, "day"))
+	}
 	if unknown > 0 {
 		fmt.Fprintf(talk(cmd), "%s left out: tokens have been noted since %s alone, and none of theirs\n", count(unknown, "client"), clean(known.Since))
 	}

@@ -222,15 +222,6 @@ func complete(root *cobra.Command) {
 	completeOutputs(root)
 }
 
-// completionCommand adds the command that prints a shell's script. Given a shell that it does not know, cobra's own prints its help and
-// ends well.
-func completionCommand(root *cobra.Command) {
-	root.InitDefaultCompletionCmd()
-	if cmd := commandAt(root, "completion"); cmd != nil {
-		cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
-	}
-}
-
 // completeOutputs completes -o of every command that has none of its own: table, json or yaml.
 func completeOutputs(cmd *cobra.Command) {
 	if f := cmd.Flags().Lookup("output"); f != nil && f.DefValue == "table" {

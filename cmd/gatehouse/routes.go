@@ -56,6 +56,9 @@ has not taken a request for since it was started.`,
 			if isDocument(f.output) {
 				return printDocument(cmd.OutOrStdout(), f.output, rows)
 			}
+			if unused && len(rows) == 0 {
+				fmt.Fprintln(talk(cmd), "every route has had a request")
+			}
 			return routeTable(cmd.OutOrStdout(), rows)
 		},
 	}
