@@ -2,12 +2,14 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -119,12 +121,37 @@ func TestCheckFormats(t *testing.T) {
 			Tool struct {
 				Driver struct{ Rules []struct{ ID string } }
 			}
-			Results []struct{ RuleID, Level string }
+			ColumnKind string
+			Results    []struct {
+				RuleID, Level string
+				Locations     []struct {
+					PhysicalLocation struct{ ArtifactLocation struct{ URI string } }
+				}
+			}
 		}
 	}
 	if err := json.Unmarshal([]byte(r.stdout), &report); err != nil || r.code != 0 || report.Version != "2.1.0" || len(report.Runs) != 1 ||
 		len(report.Runs[0].Results) != 2 || report.Runs[0].Results[0].RuleID != "A01" || len(report.Runs[0].Tool.Driver.Rules) < 13 {
 		t.Errorf("sarif: %v %s", err, r.stdout)
+	}
+	// Places are URIs, and each result's rule is one that the report describes.
+	spaced := filepath.Join(filepath.Dir(good), "a folder", "50%.yaml")
+	text, err := os.ReadFile(good)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(os.Mkdir(filepath.Dir(spaced), 0o700), os.WriteFile(spaced, []byte(strings.Replace(string(text), "clients.yaml", "../clients.yaml", 1)), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	r = gatehouse(t, "", "check", "--audit", "-o", "sarif", spaced)
+	if err := json.Unmarshal([]byte(r.stdout), &report); err != nil || !strings.HasSuffix(report.Runs[0].Results[0].Locations[0].PhysicalLocation.ArtifactLocation.URI, "/a%20folder/50%25.yaml") ||
+		report.Runs[0].ColumnKind != "unicodeCodePoints" {
+		t.Errorf("sarif: %v %s", err, r.stdout)
+	}
+	for _, result := range report.Runs[0].Results {
+		if !slices.ContainsFunc(report.Runs[0].Tool.Driver.Rules, func(rule struct{ ID string }) bool { return rule.ID == result.RuleID }) {
+			t.Errorf("sarif: no rule %s is described", result.RuleID)
+		}
 	}
 	if r := gatehouse(t, "", "check", "-o", "xml", good); r.code != exitUsage {
 		t.Errorf("-o xml: %d", r.code)

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"net/url"
 	"path/filepath"
 	"strings"
 
@@ -128,7 +129,7 @@ func (r *checkReport) sarif() any {
 		if f.Fix != "" {
 			text += "\nFix: " + f.Fix
 		}
-		location := object{"artifactLocation": object{"uri": filepath.ToSlash(f.File)}}
+		location := object{"artifactLocation": object{"uri": (&url.URL{Path: filepath.ToSlash(f.File)}).String()}}
 		if f.Line > 0 {
 			location["region"] = object{"startLine": f.Line, "startColumn": max(f.Col, 1)}
 		}
@@ -138,8 +139,9 @@ func (r *checkReport) sarif() any {
 	return object{
 		"$schema": "https://json.schemastore.org/sarif-2.1.0.json", "version": "2.1.0",
 		"runs": []object{{
-			"tool":    object{"driver": object{"name": "gatehouse", "version": version, "rules": rules}},
-			"results": results,
+			"tool":       object{"driver": object{"name": "gatehouse", "version": version, "rules": rules}},
+			"columnKind": "unicodeCodePoints", // as columns are counted here
+			"results":    results,
 		}},
 	}
 }
