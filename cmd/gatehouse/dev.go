@@ -49,6 +49,9 @@ func newDev() *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			path, _ := cmd.Flags().GetString("config")
 			f.asked = map[string]bool{"listen": cmd.Flags().Changed("listen"), "admin-listen": cmd.Flags().Changed("admin-listen")}
+			if err := f.check(); err != nil {
+				return usage(cmd, err)
+			}
 			return runDev(cmd.Context(), f, path, cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
 	}
@@ -59,8 +62,49 @@ func newDev() *cobra.Command {
 	fl.StringVar(&f.clientID, "client-id", "demo", "id of the client that is made for this run")
 	fl.StringVar(&f.keyFile, "key-file", "", "PEM file of the key that signs, so that tokens outlive a restart")
 	fl.BoolVar(&f.anywhere, "listen-anywhere", false, "allow addresses that are not loopback; anybody who reaches them can call your API with the printed secret")
-	fl.StringVar(&f.redis, "redis", "", "keep limits and revocations in this Redis: redis://[user:password@]host:port")
+	fl.StringVar(&f.redis, "redis", "", "keep limits and revocations in this Redis: redis://[user@]host:port (password: GATEHOUSE_DEV_REDIS_PASSWORD)")
 	return cmd
+}
+
+// check judges the flags that would be wrong whatever else there is.
+func (f *devFlags) check() error {
+	for flag, address := range map[string]string{"--listen": f.listen, "--admin-listen": f.admin} {
+		if err := f.checkAddress(flag, address); err != nil {
+			return err
+		}
+	}
+	if err := config.CheckUpstream(f.upstream); f.upstream != "" && err != nil {
+		return fmt.Errorf("--upstream %q: %w", f.upstream, err)
+	}
+	if err := config.CheckClientID(f.clientID); err != nil {
+		return fmt.Errorf("--client-id: %w", err)
+	}
+	if f.redis == "" {
+		return nil
+	}
+	u, err := url.Parse(f.redis)
+	if err != nil || u.Scheme != "redis" || u.Host == "" {
+		return errors.New("--redis: want redis://[user@]host:port")
+	}
+	if _, secret := u.User.Password(); secret {
+		return errors.New("--redis: a password on the command line is seen by every process: leave it out, and set GATEHOUSE_DEV_REDIS_PASSWORD")
+	}
+	return nil
+}
+
+// checkAddress judges an address to listen on.
+func (f *devFlags) checkAddress(flag, address string) error {
+	host, portText, err := net.SplitHostPort(address)
+	if err != nil {
+		return fmt.Errorf("%s %q: want host:port", flag, address)
+	}
+	if _, err := strconv.ParseUint(portText, 10, 16); err != nil {
+		return fmt.Errorf("%s %q: the port is not a number up to 65535", flag, address)
+	}
+	if ip := net.ParseIP(host); !f.anywhere && host != "localhost" && (ip == nil || !ip.IsLoopback()) {
+		return fmt.Errorf("%s %s is not loopback, and dev is not for the network; to do it all the same add --listen-anywhere", flag, address)
+	}
+	return nil
 }
 
 func runDev(ctx context.Context, f devFlags, configFile string, stdout, stderr io.Writer) (err error) {
@@ -148,17 +192,11 @@ func moved(configured, fallback string, anywhere bool) string {
 
 // bind takes the address, or the same host's next free port.
 func (d *dev) bind(address, flag string) (net.Listener, error) {
-	host, portText, err := net.SplitHostPort(address)
-	if err != nil {
-		return nil, fmt.Errorf("%s %q: want host:port", flag, address)
+	if err := d.checkAddress(flag, address); err != nil {
+		return nil, err
 	}
-	port, err := strconv.ParseUint(portText, 10, 16)
-	if err != nil {
-		return nil, fmt.Errorf("%s %q: the port is not a number up to 65535", flag, address)
-	}
-	if ip := net.ParseIP(host); !d.anywhere && host != "localhost" && (ip == nil || !ip.IsLoopback()) {
-		return nil, fmt.Errorf("%s %s is not loopback, and dev is not for the network; to do it all the same add --listen-anywhere", flag, address)
-	}
+	host, portText, _ := net.SplitHostPort(address)
+	port, _ := strconv.ParseUint(portText, 10, 16)
 	for tries := 0; ; tries++ {
 		l, err := net.Listen("tcp", net.JoinHostPort(host, strconv.FormatUint(port, 10)))
 		if err == nil {
@@ -214,18 +252,17 @@ func (d *dev) withRedis(cfg *config.Config) error {
 		return nil
 	}
 	u, err := url.Parse(d.redis)
-	if err != nil || u.Scheme != "redis" || u.Host == "" {
-		return errors.New("--redis: want redis://[user:password@]host:port")
+	if err != nil {
+		return err
 	}
 	if cfg.Tokens.KeyDir == "" {
 		cfg.Tokens.RingKey = d.ringKey
 	}
-	password, _ := u.User.Password()
 	address := u.Host
 	if u.Port() == "" {
 		address = net.JoinHostPort(u.Hostname(), "6379")
 	}
-	cfg.State.Redis = &config.Redis{Addrs: []string{address}, Username: u.User.Username(), Password: secret.Hide(password), Prefix: d.prefix(), Budget: 25 * time.Millisecond}
+	cfg.State.Redis = &config.Redis{Addrs: []string{address}, Username: u.User.Username(), Password: secret.Hide(os.Getenv("GATEHOUSE_DEV_REDIS_PASSWORD")), Prefix: d.prefix(), Budget: 25 * time.Millisecond}
 	return nil
 }
 

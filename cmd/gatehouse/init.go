@@ -43,6 +43,9 @@ public the exit code is 1, unless --allow-public says that they are meant to be.
 			if f.upstream == "" && f.openapi == "" {
 				return usage(cmd, errors.New("which API? give --upstream URL, or --openapi FILE or URL, or both"))
 			}
+			if err := config.CheckUpstream(f.upstream); f.upstream != "" && err != nil {
+				return usage(cmd, fmt.Errorf("--upstream %q: %w", f.upstream, err))
+			}
 			return f.run(cmd)
 		},
 	}

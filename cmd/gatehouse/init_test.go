@@ -235,7 +235,7 @@ func TestInitRefuses(t *testing.T) {
 		{1, "none.yaml: ", []string{"--openapi", "none.yaml"}},
 		{3, "Gatehouse's own endpoint", []string{"--openapi", "own.yaml"}},
 		{3, "this gateway's own address", []string{"--upstream", "http://127.0.0.1:8080"}},
-		{3, "an absolute http or https URL", []string{"--upstream", "localhost:9000"}},
+		{2, "an absolute http or https URL", []string{"--upstream", "localhost:9000"}},
 	} {
 		r := gatehouse(t, "", append([]string{"init", "--dir", "new"}, tc.args...)...)
 		if r.code != tc.code || !strings.Contains(r.stderr, tc.want) || r.stdout != "" {

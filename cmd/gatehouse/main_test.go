@@ -162,9 +162,16 @@ func waitFor(t *testing.T, ok func() bool) {
 	}
 }
 
-func TestDevStaysOnLoopback(t *testing.T) {
-	if r := gatehouse(t, "", "dev", "--listen", "0.0.0.0:0"); r.code != 1 || !strings.Contains(r.stderr, "--listen-anywhere") {
-		t.Errorf("dev on every interface: %+v", r)
+// What is wrong with a flag is said of the flag, not of a file that dev makes and takes away.
+func TestDevFlags(t *testing.T) {
+	for args, want := range map[string]string{
+		"--listen 0.0.0.0:0": "--listen-anywhere", "--admin-listen 0.0.0.0:0": "--listen-anywhere", "--listen 127.0.0.1": "want host:port",
+		"--upstream localhost:9000": "did you mean http://localhost:9000?", "--client-id=": "--client-id", "--redis 127.0.0.1:6379": "redis://[user@]host:port",
+		"--redis redis://u:hunter2@127.0.0.1:1": "GATEHOUSE_DEV_REDIS_PASSWORD",
+	} {
+		if r := gatehouse(t, "", append([]string{"dev"}, strings.Fields(args)...)...); r.code != exitUsage || !strings.Contains(r.stderr, want) || strings.Contains(r.stderr, "hunter2") || strings.Contains(r.stderr, "gatehouse-dev-") {
+			t.Errorf("dev %s: %+v", args, r)
+		}
 	}
 }
 

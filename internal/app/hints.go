@@ -85,6 +85,9 @@ func (s *snapshot) hintPath(t *trace.Trace) {
 	case authz.MethodNotAllowed:
 		t.Why = append(t.Why, trace.Line{Text: t.Detail})
 	case authz.MalformedRequest:
+		if meant := strings.ToUpper(t.Method); meant != t.Method && t.Method != "" {
+			t.Near = append(t.Near, trace.Line{Text: fmt.Sprintf("method %q — did you mean %q? Methods have a case (RFC 9110, section 9.1)", t.Method, meant)})
+		}
 		if strings.Contains(t.Detail, "allow_path") {
 			t.Fix = append(t.Fix, "send the path without it, or name the class in allow_path on the route")
 		}

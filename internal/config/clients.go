@@ -103,6 +103,9 @@ var clientIDText = regexp.MustCompile(`^[\x21-\x7E]([\x20-\x7E]{0,126}[\x21-\x7E
 
 // checkClientID says what is wrong with a client's id, if anything: it is 1 to 128 printable ASCII characters, and
 // neither starts nor ends with a space.
+// CheckClientID says what is wrong with a text as the id of a client.
+func CheckClientID(id string) error { return checkClientID(id) }
+
 func checkClientID(id string) error {
 	if !clientIDText.MatchString(id) {
 		return fmt.Errorf("%q is not a client id — 1 to 128 printable ASCII characters, no space at either end", clipText(id))

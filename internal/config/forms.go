@@ -148,6 +148,12 @@ func parseURL(s string) (*url.URL, error) {
 	return u, nil
 }
 
+// CheckUpstream says what is wrong with a text as the URL of an upstream, for what becomes a part of a configuration.
+func CheckUpstream(s string) error {
+	_, err := parseURL(s)
+	return err
+}
+
 func validPort(u *url.URL) bool {
 	return !strings.HasSuffix(u.Host, ":") && (u.Port() == "" || portNumber(u.Port()) > 0)
 }
