@@ -48,6 +48,9 @@ load, or there are warnings or findings and --deny-warnings is set.`,
 			for _, path := range args {
 				f.check(cmd.Context(), path, report)
 			}
+			if err := cmd.Context().Err(); err != nil {
+				return err // what was cut short is neither well nor a fault
+			}
 			if err := report.print(cmd, f.output); err != nil {
 				return err
 			}
