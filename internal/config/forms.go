@@ -217,7 +217,7 @@ var limitForm = object(
 
 var aLimitBy = form[string]{shape{kind: "word", words: limitSubjects, pattern: "^" + claimPrefix + "."}, func(r *reader, n node) (string, bool) {
 	if !strings.HasPrefix(n.Value, claimPrefix) {
-		return word(limitSubjects).read(r, n)
+		return limitBy.read(r, n)
 	}
 	return textIs("claim:<name>", func(s string) error {
 		name, _ := strings.CutPrefix(s, claimPrefix)
@@ -226,6 +226,18 @@ var aLimitBy = form[string]{shape{kind: "word", words: limitSubjects, pattern: "
 }}
 
 const claimPrefix = "claim:"
+
+// limitBy takes the subjects that are no claims, and tells of those that are.
+var limitBy = textIs("word", func(s string) error {
+	if slices.Contains(limitSubjects, s) {
+		return nil
+	}
+	hint := wordHint(s, limitSubjects)
+	if hint == "" {
+		hint = " — write client, ip, route, or claim:NAME for a claim of the token"
+	}
+	return fmt.Errorf("%q is not allowed here%s", clipText(s), hint)
+})
 
 var limitSubjects = []string{"client", "ip", "route"}
 

@@ -81,10 +81,58 @@ func objectHint(n node, name string) string {
 		return fmt.Sprintf(" — write {url: %s}", clipText(n.Value))
 	case name == "rate_limit":
 		return " — write {requests: 100, per: 1s}"
+	case name == "tls" && n.Value == "true":
+		return " — write {}, for the certificates of the system"
+	case name == "log" && logLevel.MatchString(n.Value):
+		return " — write {level: " + n.Value + "}"
+	case name == "health" && strings.HasPrefix(n.Value, "/"):
+		return " — write {path: " + flowText(clipText(n.Value)) + "}"
+	case name == "retry" && decimal.MatchString(n.Value):
+		return " — write {attempts: " + clipText(n.Value) + "}"
 	case name == "cors":
 		return " — write {origins: [\"https://app.example.com\"]}"
 	}
 	return ""
+}
+
+var logLevel = regexp.MustCompile(`^(debug|info|warn|error)$`)
+
+// wordHint is the word that was meant: a near one, else the only one that begins as the text does, or that the text begins with or ends.
+func wordHint(got string, words []string) string {
+	if strings.HasPrefix(got, "HS") && slices.Contains(words, "ES256") {
+		return " — a key that both sides have is none that a gateway may have; write " + strings.Join(words, " or ")
+	}
+	if hint := didYouMean(got, slices.Values(words)); hint != "" || len(got) < 3 {
+		return hint
+	}
+	low, found := strings.ToLower(got), []string(nil)
+	for _, w := range words {
+		if strings.HasPrefix(w, low) || strings.HasPrefix(low, w) || strings.HasSuffix(w, "_"+low) {
+			found = append(found, w)
+		}
+	}
+	if len(found) != 1 {
+		return ""
+	}
+	return fmt.Sprintf(" — did you mean %q?", found[0])
+}
+
+// wildcardHint is how a wildcard is written that was written otherwise, without the " — ".
+func wildcardHint(name string) string {
+	plain, _, expression := strings.Cut(name, ":")
+	plain = strings.Map(func(c rune) rune {
+		if c == '-' || c == '.' || c == ' ' {
+			return '_'
+		}
+		return c
+	}, plain)
+	switch {
+	case !wildcardName.MatchString(plain):
+		return "{name}, {name...} or {$}"
+	case expression:
+		return "there are no expressions: write {" + plain + "}"
+	}
+	return "write {" + plain + "}"
 }
 
 // flowList is a text as the list that was meant, its members divided at commas.

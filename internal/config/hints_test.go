@@ -109,3 +109,32 @@ func TestHints(t *testing.T) {
 		}
 	}
 }
+
+// What others' words are said to be here are keys of the section, and the words themselves are none.
+func TestSynonymsAreKeys(t *testing.T) {
+	t.Parallel()
+	prefixes := map[string][]string{"": {""}, "server": {"server."}, "tls": {"server.tls.", "state.redis.tls.", "apis.*.upstream_tls."}, "redis": {"state.redis."}, "apis": {"apis.*."},
+		"routes": {"apis.*.routes."}, "rate_limit": {"apis.*.rate_limit."}, "issuers": {"issuers.*."}, "quota": {"clients.*.quota."}, "clients": {"clients.*."}, "secrets": {"clients.*.secrets."}}
+	known := map[string]bool{}
+	config, clients := KeyPaths()
+	for _, p := range slices.Concat(config, clients) {
+		known[strings.ReplaceAll(p, "[]", "")] = true
+	}
+	has := func(section, key string) bool {
+		return slices.ContainsFunc(prefixes[section], func(prefix string) bool { return known[prefix+key] })
+	}
+	notKeys := []string{"the key of the client itself", "an API of its own: all routes of an API have its upstream"}
+	for section, words := range synonyms {
+		if prefixes[section] == nil {
+			t.Errorf("section %q is not known here", section)
+		}
+		for word, meant := range words {
+			if has(section, word) {
+				t.Errorf("%s.%s is a key", section, word)
+			}
+			if key := regexp.MustCompile(`^[a-z0-9_]+`).FindString(meant); !has(section, key) && !slices.Contains(notKeys, meant) {
+				t.Errorf("%s.%s: %q begins with no key", section, word, meant)
+			}
+		}
+	}
+}

@@ -15,7 +15,10 @@ func (r *reader) keyMeant(name, at string, here iter.Seq[string]) string {
 	if meant := didYouMean(name, here); meant != "" {
 		return meant
 	}
-	if r.elsewhere != nil {
+	if r.elsewhere != nil { // in one of the two files
+		if meant := synonym(name, at); meant != "" {
+			return meant
+		}
 		if meant := r.elsewhere(name, at); meant != "" {
 			return meant
 		}
@@ -34,9 +37,6 @@ func elsewhere(name, at string) string {
 	if at == "" && name == "clients" {
 		return " — clients stand in a file of their own, which clients_file names"
 	}
-	if parts := strings.Split(at, "."); parts[0] == "clients" && len(parts) == 2 && clientMeant[name] != "" {
-		return " — " + clientMeant[name]
-	}
 	if at == "" && slices.Contains(openAPIKeys, name) {
 		return " — an OpenAPI document is read by: gatehouse init --openapi FILE"
 	}
@@ -50,14 +50,6 @@ func elsewhere(name, at string) string {
 		return fmt.Sprintf(" — did you mean %s in the clients file?", strings.Join(places, ", or "))
 	}
 	return ""
-}
-
-// clientMeant is where a client has what others write as a key of it.
-var clientMeant = map[string]string{
-	"id": "the id is the key of the client itself", "client_id": "the id is the key of the client itself", "name": "the id is the key of the client itself",
-	"scopes": "scopes stand under an API: grants: {API: [SCOPE]}", "scope": "scopes stand under an API: grants: {API: [SCOPE]}",
-	"secret":        "its hash stands in secrets: [{sha256: …}]; gatehouse client create makes both",
-	"client_secret": "its hash stands in secrets: [{sha256: …}]; gatehouse client create makes both",
 }
 
 // openAPIKeys are those at the top of an OpenAPI document.

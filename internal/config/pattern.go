@@ -78,7 +78,7 @@ func checkPath(p string) error {
 		case name == "$" && !rest:
 			continue
 		case !wildcardName.MatchString(name):
-			return fmt.Errorf("%q is not a wildcard — {name}, {name...} or {$}", clipText(s))
+			return fmt.Errorf("%q is not a wildcard — %s", clipText(s), wildcardHint(name))
 		case names[name]:
 			return fmt.Errorf("the wildcard {%s} stands twice", name)
 		}
@@ -90,7 +90,7 @@ func checkPath(p string) error {
 // literal finds a segment that another router would take for a wildcard and that is plain text here; "" where there is none.
 func literal(path string) string {
 	for _, s := range strings.Split(path, "/") {
-		if len(s) > 1 && s[0] == ':' || strings.Trim(s, "*") == "" && s != "" {
+		if len(s) > 1 && (s[0] == ':' || s[0] == '<' && s[len(s)-1] == '>') || strings.Trim(s, "*") == "" && s != "" {
 			return s
 		}
 	}

@@ -101,7 +101,7 @@ func word(words []string) form[string] {
 		if slices.Contains(words, s) {
 			return nil
 		}
-		hint := didYouMean(s, slices.Values(words))
+		hint := wordHint(s, words)
 		if hint == "" {
 			hint = " — write " + strings.Join(words, " or ")
 		}

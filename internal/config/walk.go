@@ -254,7 +254,7 @@ func some[V any](f form[V]) form[[]val[V]] {
 	return form[[]val[V]]{inner.shape, func(r *reader, n node) ([]val[V], bool) {
 		out, ok := inner.read(r, n)
 		if ok && len(n.Content) == 0 {
-			r.fail(n, "the list is empty — name at least one")
+			r.fail(n, "the list is empty — name at least one%s", map[bool]string{true: "; for any token of the API: auth: token"}[n.name() == "scopes"])
 			return nil, false
 		}
 		return out, ok
