@@ -19,6 +19,7 @@ type clientView struct {
 	ID         string              `json:"id"`
 	Disabled   bool                `json:"disabled"`
 	Auth       string              `json:"auth,omitempty"` // empty: the default
+	Subject    map[string]string   `json:"tls_subject,omitempty"`
 	Grants     map[string][]string `json:"grants"`
 	TTL        string              `json:"ttl,omitempty"`
 	Quotas     []quotaView         `json:"quotas"`
@@ -47,6 +48,9 @@ func viewOf(c config.Client, now time.Time) clientView {
 		Quotas: []quotaView{}, Secrets: []secretView{}}
 	for api, scopes := range c.Grants {
 		v.Grants[api] = append([]string{}, scopes...) // not null where there are none
+	}
+	if s := c.TLSSubject; s.Kind != "" {
+		v.Subject = map[string]string{s.Kind: s.Value}
 	}
 	if c.TTL > 0 {
 		v.TTL = c.TTL.String()
@@ -128,6 +132,9 @@ func (v clientView) print(out io.Writer) error {
 	row("id", v.ID)
 	row("state", v.state())
 	row("auth", v.Auth)
+	for kind, value := range v.Subject {
+		row("names", kind+" "+value)
+	}
 	row("grants", v.grants())
 	row("ttl", v.TTL)
 	for _, q := range v.Quotas {

@@ -25,9 +25,13 @@ func globalFlags(root *cobra.Command) {
 	fl.BoolP("quiet", "q", false, "say nothing but the answer, errors, and secrets that are shown once")
 	fl.Bool("verbose", false, "say what is read and who is asked, on standard error; never a secret")
 	fl.Bool("no-color", false, "no colours, also on a terminal (as NO_COLOR)")
-	root.PersistentPreRun = func(cmd *cobra.Command, _ []string) {
+	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {
+		if err := cmd.ValidateFlagGroups(); err != nil { // which cobra looks at later, and takes for a failure
+			return usage(cmd, err)
+		}
 		path, from := configChoice(cmd)
 		verbose(cmd, "configuration: %s (%s)", path, from)
+		return nil
 	}
 }
 

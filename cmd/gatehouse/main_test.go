@@ -314,6 +314,8 @@ func TestExitCodes(t *testing.T) {
 		{[]string{"check", bad + ".missing"}, 3, "missing"},
 		{[]string{"token", "get", "-c", path}, 2, "--client"},
 		{[]string{"client", "create"}, 2, "--help"},
+		{[]string{"token", "get", "--client", "x", "--secret-file", "a", "--secret-stdin"}, 2, "secret-stdin"},
+		{[]string{"token", "get", "--client", "x", "--cert-file", "a"}, 2, "key-file"},
 		{[]string{"healthcheck", "-c", bad + ".missing"}, 1, "--admin"},
 		{[]string{"token", "get", "--client", "x", "--url", "127.0.0.1:8080/oauth/token", "--secret-stdin"}, 2, "want a URL"},
 		{[]string{"bench", "--duration", "-1s"}, 2, "--duration -1s"},

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -28,6 +29,7 @@ func newToken() *cobra.Command {
 type tokenRequest struct {
 	url, client, scope, audience string
 	secretFile, output           string
+	certFile, keyFile            string // of a certificate, in place of a secret
 	secretStdin, header, curl    bool
 }
 
@@ -39,7 +41,8 @@ func newTokenGet() *cobra.Command {
 		Long: `Get an access token by client credentials; prints the token alone, so that
   curl -H "Authorization: Bearer $(gatehouse token get)" …
 works. With --curl METHOD PATH it prints that whole command, for a request to the API. The secret is read from
-GATEHOUSE_CLIENT_SECRET, --secret-file or --secret-stdin, never from a flag.`,
+GATEHOUSE_CLIENT_SECRET, --secret-file or --secret-stdin, never from a flag. A client that authenticates by TLS has --cert-file and
+--key-file in its place.`,
 		Example: `  gatehouse token get --client billing-worker --secret-file secret
   gatehouse token get --curl POST /orders
   gatehouse token get -o json`,
@@ -61,10 +64,13 @@ GATEHOUSE_CLIENT_SECRET, --secret-file or --secret-stdin, never from a flag.`,
 	f.StringVar(&q.url, "url", "", "token endpoint; none: that of the configuration's public_url")
 	f.StringVar(&q.secretFile, "secret-file", "", "file that holds the secret")
 	f.BoolVar(&q.secretStdin, "secret-stdin", false, "read the secret from standard input")
+	f.StringVar(&q.certFile, "cert-file", "", "file that holds the client's certificate, in PEM, for auth: tls_client_auth and self_signed_tls_client_auth")
+	f.StringVar(&q.keyFile, "key-file", "", "file that holds its key, in PEM")
 	f.BoolVar(&q.header, "header", false, "print a whole Authorization header line")
 	f.BoolVar(&q.curl, "curl", false, "print a curl command that sends METHOD PATH with the token")
 	f.StringVarP(&q.output, "output", "o", "text", "text, json or yaml: the token alone, or what the endpoint answered")
-	cmd.MarkFlagsMutuallyExclusive("secret-file", "secret-stdin")
+	cmd.MarkFlagsMutuallyExclusive("secret-file", "secret-stdin", "cert-file")
+	cmd.MarkFlagsRequiredTogether("cert-file", "key-file")
 	cmd.RegisterFlagCompletionFunc("output", words("text", "json", "yaml"))
 	return cmd
 }
@@ -82,7 +88,7 @@ func (q *tokenRequest) run(cmd *cobra.Command, args []string) error {
 	if q.client == "" {
 		return usage(cmd, errors.New("which client? use --client or set GATEHOUSE_CLIENT_ID"))
 	}
-	secret, err := readSecret(cmd, *q)
+	prove, err := q.credential(cmd)
 	if err != nil {
 		return err
 	}
@@ -90,7 +96,7 @@ func (q *tokenRequest) run(cmd *cobra.Command, args []string) error {
 		return err
 	}
 	began := time.Now()
-	got, err := q.get(cmd.Context(), secret)
+	got, err := q.get(cmd.Context(), prove)
 	verbose(cmd, "POST %s as %s: %s", q.url, q.client, time.Since(began).Round(time.Millisecond))
 	if err != nil {
 		return err
@@ -162,6 +168,38 @@ func readSecret(cmd *cobra.Command, q tokenRequest) (string, error) {
 	return word, nil
 }
 
+// credential is how the client authenticates.
+type credential struct {
+	secret      string
+	certificate *tls.Certificate // in place of the secret
+}
+
+func (q *tokenRequest) credential(cmd *cobra.Command) (c credential, err error) {
+	if q.certFile == "" {
+		c.secret, err = readSecret(cmd, *q)
+		return c, err
+	}
+	pair, err := tls.LoadX509KeyPair(q.certFile, q.keyFile)
+	if err != nil {
+		return c, fmt.Errorf("%s and %s: %w", q.certFile, q.keyFile, err)
+	}
+	c.certificate = &pair
+	return c, nil
+}
+
+// client shows the certificate, if that is the credential. Redirects are not followed.
+func (c credential) client() *http.Client {
+	client := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	if c.certificate != nil {
+		t := http.DefaultTransport.(*http.Transport).Clone()
+		// Shown whatever authorities the server names: who gives it here means it.
+		show := func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return c.certificate, nil }
+		t.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12, GetClientCertificate: show}
+		client.Transport = t
+	}
+	return client
+}
+
 // issued is what the token endpoint answers (RFC 6749, section 5.1).
 type issued struct {
 	AccessToken string `json:"access_token"`
@@ -171,7 +209,7 @@ type issued struct {
 }
 
 // get asks the token endpoint. Its errors never hold the secret.
-func (q tokenRequest) get(ctx context.Context, secret string) (out issued, err error) {
+func (q tokenRequest) get(ctx context.Context, prove credential) (out issued, err error) {
 	form := url.Values{"grant_type": {"client_credentials"}}
 	if q.scope != "" {
 		form.Set("scope", q.scope)
@@ -184,16 +222,23 @@ func (q tokenRequest) get(ctx context.Context, secret string) (out issued, err e
 	}
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
+	if prove.certificate != nil {
+		form.Set("client_id", q.client) // RFC 8705 section 2
+	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, q.url, strings.NewReader(form.Encode()))
 	if err != nil {
 		return out, err
 	}
 	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	req.SetBasicAuth(url.QueryEscape(q.client), url.QueryEscape(secret)) // RFC 6749 section 2.3.1
-	client := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
-	res, err := client.Do(req)
+	if prove.certificate == nil {
+		req.SetBasicAuth(url.QueryEscape(q.client), url.QueryEscape(prove.secret)) // RFC 6749 section 2.3.1
+	}
+	res, err := prove.client().Do(req)
 	if errors.Is(err, context.Canceled) {
 		return out, err
+	}
+	if unverified := new(tls.CertificateVerificationError); errors.As(err, &unverified) {
+		return out, &codedError{exitUnreachable, fmt.Errorf("%w\nits certificate is none that this machine trusts: SSL_CERT_FILE may name a file of authorities", err)}
 	}
 	if err != nil {
 		return out, &codedError{exitUnreachable, fmt.Errorf("%w\nis it running? start it with: gatehouse run", err)}
@@ -223,6 +268,9 @@ func (q tokenRequest) after(code string) string {
 	id := shellQuote(q.client)
 	switch code {
 	case "invalid_client":
+		if q.certFile != "" {
+			return "what must its certificate name? gatehouse client show " + id
+		}
 		return "is the secret one of its own, and live? gatehouse client show " + id + "; another one: gatehouse client rotate " + id
 	case "invalid_scope", "invalid_target", "access_denied", "unauthorized_client":
 		return "what it is granted: gatehouse client show " + id
