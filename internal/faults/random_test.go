@@ -32,6 +32,7 @@ type watcher struct {
 	mu       sync.Mutex
 	promises []promise
 	sights   []sight
+	leased   [][]record // what limiters beside the fleet granted a busy subject
 	waits    []wait
 	timers   []wait
 	sizes    []size
@@ -64,6 +65,7 @@ func TestRandomFaults(t *testing.T) {
 
 	breaches := forgotten(w.promises, w.sights, healed)
 	breaches = append(breaches, overLimit("c"+strconv.Itoa(limited), f.seen(), bucket{burst: burst, rate: rate, lost: s.lost, sizes: w.sizes})...)
+	breaches = append(breaches, overBusy(w.leased, s.lost)...)
 	breaches = append(breaches, tooLong(w.waits, w.timers, budget)...)
 	breaches = append(breaches, peaked(before, w.most, poolsHold())...)
 	breaches = append(breaches, f.settledUsage(before)...)
@@ -109,6 +111,7 @@ func (w *watcher) watch(beside *redistest.Proxy, seed uint64) {
 	w.keep(250*time.Millisecond, func() { last = w.count(last) })
 	w.keep(100*time.Millisecond, w.sample)
 	w.decide(beside)
+	w.busy(beside)
 }
 
 // sample keeps the most goroutines and connections that there were at any moment that it looked.
@@ -263,7 +266,16 @@ func (w *watcher) report() {
 			}
 		}
 	}
-	w.f.t.Logf("the most at any moment: %+v", w.most)
+	by := map[string]int{}
+	for _, list := range w.leased {
+		for _, r := range list {
+			by[r.source]++
+		}
+	}
+	if by["lease"] == 0 {
+		w.f.t.Errorf("a busy subject was granted %v, wanted leases among them", by)
+	}
+	w.f.t.Logf("a busy subject was granted %v; the most at any moment: %+v", by, w.most)
 	w.f.t.Logf("%d tokens issued; %d revocations answered, looked at %d times; admitted by %v; of %d decisions the longest took %s, of %d timers %s",
 		w.tokens, len(w.promises), len(w.sights), sources, len(w.waits), worst(w.waits), len(w.timers), worst(w.timers))
 }
