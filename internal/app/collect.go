@@ -25,6 +25,7 @@ var (
 	clocks      = describe("clock_offset_seconds", "How far a clock is ahead of the fleet's time: Redis's, and this node's.", "clock")
 	outbox      = describe("revocation_outbox_entries", "Revocations journalled here that Redis has not acknowledged yet.")
 	journalErrs = describe("revocation_journal_errors_total", "Revocations that the disk did not take at first; those asked of this node were answered 503, and count all the same.")
+	passedOver  = describe("revocation_entries_ignored_total", "Entries in Redis that have no effect here: rules that lie in the future, and what is not understood.", "reason")
 	limitKeys   = describe("rate_limit_keys", "Rate limit buckets in the memory of this node.")
 	limitShared = describe("rate_limit_overflow_total", "Charges that went to a common bucket since there were too many keys.")
 	limitKnown  = describe("rate_limit_known", "Subjects of which this node knows what Redis said last.")
@@ -77,7 +78,7 @@ func (s stats) Describe(ch chan<- *prometheus.Desc) {
 		ch <- d
 	}
 	if s.a.redis != nil {
-		for _, d := range []*prometheus.Desc{redisUp, redisOpen, shardUp, shardOpen, redisErrors, redisPool, clocks,
+		for _, d := range []*prometheus.Desc{redisUp, redisOpen, shardUp, shardOpen, redisErrors, redisPool, clocks, passedOver,
 			limitKnown, limitAlone, limitTrips, limitCalls, limitMerged, limitCrowd, limitHeld, limitLeased, limitLost} {
 			ch <- d
 		}
@@ -146,6 +147,8 @@ func (s stats) Collect(ch chan<- prometheus.Metric) {
 	d := s.a.redis.Stats()
 	gauge(redisUp, truth(d.Up))
 	gauge(redisOpen, truth(d.Open))
+	counter(passedOver, r.Ignored, "future")
+	counter(passedOver, r.Unreadable, "unreadable")
 	gauge(clocks, (r.ClockOffset - r.FleetOffset).Seconds(), "redis")
 	gauge(clocks, -r.FleetOffset.Seconds(), "node")
 	for _, m := range d.Shards {

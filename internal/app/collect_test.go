@@ -1,10 +1,13 @@
 package app
 
 import (
+	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"gatehouse/internal/adminapi"
+	"gatehouse/internal/redistest"
 )
 
 // What alerts compare is there from the first scrape, and counts what was forwarded.
@@ -28,6 +31,23 @@ func TestMetricsForAlerts(t *testing.T) {
 		`gatehouse_upstream_errors_total{api="orders",kind="dial"} 0`,
 	} {
 		if !strings.Contains(text, want+"\n") {
+			t.Errorf("the scrape lacks %s", want)
+		}
+	}
+}
+
+// What in Redis has no effect is counted, by why.
+func TestMetricsOfIgnoredRevocations(t *testing.T) {
+	redis := redistest.Start(t)
+	far := time.Now().Add(time.Hour).Unix()
+	err := redis.Client().HSet(t.Context(), "gh:{rev}:rule", "client 5:localreader", fmt.Sprintf("%d %d", far, far+90000), "nonsense", "1 2", "more", "").Err()
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := newSite(t, redis).start()
+	_, text := n.adminBody("GET", "/metrics")
+	for _, want := range []string{`{reason="future"} 1`, `{reason="unreadable"} 2`} {
+		if !strings.Contains(text, "gatehouse_revocation_entries_ignored_total"+want+"\n") {
 			t.Errorf("the scrape lacks %s", want)
 		}
 	}
