@@ -67,7 +67,8 @@ func TestAppliedIsTrue(t *testing.T) {
 	says("lies behind", 1, 3)
 	eventually(t, "this node has its own entry", func() bool { return asked.Fleet().Head == asked.feed.applied.Load().String() })
 	beat(asked.feed.applied.Load().String())
-	if res := asked.mustRevoke(live("lies behind")); res.Applied != 2 || res.Live != 3 {
-		t.Errorf("one has caught up: Revoke = %+v, wanted it applied on 2 of 3", res)
-	}
+	eventually(t, "one has caught up", func() bool {
+		res := asked.mustRevoke(live("lies behind")) // hurried: a slow machine may ask too late
+		return res.Applied == 2 && res.Live == 3
+	})
 }
