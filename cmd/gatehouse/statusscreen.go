@@ -165,7 +165,7 @@ func fleetTable(t io.Writer, s *adminapi.Status) {
 		if n.Live && n.Clock != nil && math.Abs(*n.Clock) > clockOff {
 			heard += ", clock " + span(math.Abs(*n.Clock)) + word(*n.Clock > 0, " AHEAD", " BEHIND")
 		}
-		fmt.Fprintf(t, "  %s\t%s\t%s\t%s\n", name, heard, behindWord(n.Behind), clean(cmp.Or(n.Version, "-")))
+		fmt.Fprintf(t, "  %s\t%s\t%s\t%s\n", name, heard, word(n.Live, "", "was ")+behindWord(n.Behind), clean(cmp.Or(n.Version, "-")))
 	}
 }
 

@@ -4,9 +4,7 @@ package app
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
-	"math"
 	"net"
 	"net/http"
 	"runtime/debug"
@@ -144,36 +142,13 @@ func (a *App) Run(ctx context.Context) error {
 	go func() { failed <- a.publicServer.Serve(a.secured()) }()
 	go func() { failed <- a.adminHTTP.Serve(a.admin) }()
 	go debug.FreeOSMemory() // what it took to read the configuration goes back now, and not over the next minutes
-	a.log.Info("ready", append([]any{"mode", a.opts.Mode, "version", a.opts.Version, "listen", a.public.Addr().String(),
-		"admin", a.admin.Addr().String()}, a.Facts()...)...)
+	a.announce(watching)
 	select {
 	case err := <-failed:
 		return err
 	case <-ctx.Done():
 		return a.drain()
 	}
-}
-
-// Ready reports whether this node serves what it is asked for, and if not, why. Probes read it.
-func (a *App) Ready() (bool, string) {
-	switch {
-	case a.draining.Load():
-		return false, "draining"
-	case !a.revocations.Ready():
-		return false, unread(a.revocations.Staleness())
-	}
-	if snap := a.current.Load(); snap != nil && len(snap.ring.Missing()) > 0 {
-		return false, "the signing keys were never read from Redis"
-	}
-	return true, ""
-}
-
-// unread says why a node that has not read the revocations since it began does not serve by what it knows.
-func unread(staleness time.Duration) string {
-	if staleness == math.MaxInt64 {
-		return "the revocations were never read from Redis"
-	}
-	return fmt.Sprintf("the revocations are not read from Redis yet, and those here are %s old", staleness.Round(time.Second))
 }
 
 // Config is the configuration in force.

@@ -133,6 +133,25 @@ func TestStatusOfAFleet(t *testing.T) {
 	}
 }
 
+// TestSaysWhenItIsReady: the log says so when it is true, and until then why it is not.
+func TestSaysWhenItIsReady(t *testing.T) {
+	redis := redistest.Start(t)
+	s := newRingSite(t, redis, "{every: 720h}")
+	redis.Kill()
+	n := s.startNotReady()
+	eventually(t, 30*time.Second, "the log says why it is not ready", func() bool {
+		return strings.Contains(n.log.String(), `"why":"the revocations were never read from Redis"`)
+	})
+	if log := n.log.String(); strings.Contains(log, `"msg":"ready"`) {
+		t.Errorf("the log of a node that is not ready:\n%s", log)
+	}
+	redis.Restart(false)
+	eventually(t, 30*time.Second, "the log says that it is ready", func() bool { return strings.Contains(n.log.String(), `"msg":"ready"`) })
+	if got := n.adminGet("/-/ready"); got != 200 {
+		t.Errorf("it says so, and /-/ready gives %d", got)
+	}
+}
+
 func TestRecentKeepsTen(t *testing.T) {
 	s := newSite(t, nil)
 	n := s.start()
