@@ -10,7 +10,7 @@ import (
 )
 
 // alertTests are what promtool tests the alerts by.
-var alertTests = []string{"alerts_test.yaml", "alerts_days_test.yaml"}
+var alertTests = []string{"alerts_test.yaml", "alerts_days_test.yaml", "alerts_limits_test.yaml"}
 
 // promtool accepts the rules, and the alerts fire and stay quiet as their tests say.
 func TestRules(t *testing.T) {
