@@ -1,12 +1,9 @@
 package statuspage
 
 import (
-	"bufio"
 	"context"
 	"errors"
-	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/cookiejar"
 	"net/http/httptest"
@@ -24,12 +21,14 @@ import (
 )
 
 // hostile is what nobody should be able to make a page do.
+
 const (
 	markup  = `"><script>alert(1)</script><img src=x onerror=alert(1)>`
 	hostile = markup + "\u202egnp.exe\u2066"
 )
 
 // served is a page with views that a test may change, and a browser of sorts.
+
 type served struct {
 	*httptest.Server
 	*http.Client
@@ -113,6 +112,7 @@ func browser(t *testing.T) *http.Client {
 func (s *served) setToken(text string) { token := secret.Hide(text); s.token.Store(&token) }
 
 // page loads a page; it follows no redirect.
+
 func (s *served) load(t *testing.T, path string) (int, string, http.Header) {
 	t.Helper()
 	res, err := s.Get(s.URL + path)
@@ -143,6 +143,7 @@ func (s *served) post(t *testing.T, path string, pairs ...string) (int, string, 
 }
 
 // form is what the forms of this browser carry.
+
 func (s *served) form(t *testing.T) string {
 	t.Helper()
 	_, body, _ := s.load(t, "/keys")
@@ -196,6 +197,7 @@ func TestPages(t *testing.T) {
 }
 
 // The state of a fleet, and of everything else that a status may hold.
+
 func TestFleet(t *testing.T) {
 	s := serve(t)
 	full, zero, late := *s.status.Load(), 0.0, 2.5
@@ -401,241 +403,15 @@ func TestSessionsEnd(t *testing.T) {
 }
 
 // events opens a stream, and returns the names of parts as they come.
-func (s *served) events(t *testing.T, page string) (next func(want string), closed func() bool) {
-	t.Helper()
-	res, err := s.Get(s.URL + "/events?page=" + page)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { res.Body.Close() })
-	if res.StatusCode != 200 || res.Header.Get("Content-Type") != "text/event-stream" || res.Header.Get("X-Accel-Buffering") != "no" {
-		t.Fatalf("the stream: %d", res.StatusCode)
-	}
-	lines := bufio.NewScanner(res.Body)
-	lines.Buffer(nil, 1<<20)
-	return func(want string) {
-			t.Helper()
-			for lines.Scan() {
-				if strings.Contains(lines.Text(), want) {
-					return
-				}
-			}
-			t.Fatalf("the stream ended before %q", want)
-		}, func() bool {
-			for lines.Scan() {
-			}
-			return true
-		}
-}
-
-func TestStream(t *testing.T) {
-	s := serve(t)
-	next, closed := s.events(t, "overview")
-	for _, part := range []string{`"part":"banners"`, `"part":"state"`, `"part":"numbers"`, `"part":"charts"`, `"part":"configuration"`, `"part":"memory"`, `"part":"health"`, `"part":"recent"`, "event: beat"} {
-		next(part)
-	}
-	bad := *s.status.Load()
-	bad.Config.Last = adminapi.ReloadInfo{Result: "refused", Trigger: "watch", At: time.Now(), Errors: []adminapi.Problem{{File: "config.yaml", Line: 3, Col: 5, Message: "unknown key"}}}
-	s.status.Store(&bad)
-	next("config.yaml:3:5")
-	s.draining.Store(true)
-	closed() // at once, and not with the connection
-	if status, _, h := s.load(t, "/events?page=overview"); status != 503 || h.Get("Retry-After") == "" {
-		t.Errorf("a stream of a node that drains: %d", status)
-	}
-}
-
-func TestStreamsAreBounded(t *testing.T) {
-	s := serve(t)
-	var ends []func() bool
-	for range mostStreams {
-		next, closed := s.events(t, "keys")
-		next("event: beat")
-		ends = append(ends, closed)
-	}
-	if status, _, _ := s.load(t, "/events?page=keys"); status != 503 {
-		t.Errorf("one stream too many: %d", status)
-	}
-	s.draining.Store(true)
-	for _, closed := range ends {
-		closed()
-	}
-	for s.page.streams.Load() != 0 {
-		time.Sleep(time.Millisecond)
-	}
-}
-
-func TestStreamEndsWithTheLogin(t *testing.T) {
-	s := serve(t)
-	s.setToken("the-admin-token")
-	s.post(t, "/login", "token", "the-admin-token")
-	next, closed := s.events(t, "keys")
-	next("event: beat")
-	s.setToken("another-token")
-	closed()
-}
 
 // The stream of a page that has no live parts of its own asks for nothing but its banners: not Redis, and not the clients.
-func TestStreamAsksForWhatItShows(t *testing.T) {
-	s := serve(t)
-	var asked atomic.Int64
-	o := s.page.o
-	o.LastTokens = func(context.Context) (adminapi.Clients, error) { asked.Add(1); return adminapi.Clients{}, nil }
-	o.Clients = func() []Client { asked.Add(1); return nil }
-	s.page.o = o
-	for _, page := range []string{"clients", "client", "denial", "routes"} {
-		next, _ := s.events(t, page)
-		next("event: beat")
-		next("event: beat")
-	}
-	if n := asked.Load(); n != 0 {
-		t.Errorf("the streams asked %d times", n)
-	}
-}
 
 // A stream gives the forms of its page what they have to carry, so that they outlive a restart and another login.
-func TestStreamCarriesTheForm(t *testing.T) {
-	s := serve(t)
-	form := s.form(t)
-	next, _ := s.events(t, "keys")
-	next("retry: 1000")
-	next("event: form")
-	next(`data: "` + form + `"`)
-	if status, _, h := s.load(t, "/events?page=nothing"); status != 404 || h.Get("X-Accel-Buffering") != "" {
-		t.Errorf("no such page: %d", status)
-	}
-}
-
-func TestSort(t *testing.T) {
-	s := serve(t)
-	now := time.Now()
-	list := []adminapi.Route{
-		{API: "b", Match: "GET /one", Method: "GET", Pattern: "/one", Requests: 9, Denied: 9, P95: .1, Last: now},
-		{API: "a", Match: "GET /two", Method: "GET", Pattern: "/two", Requests: 100, P95: .3, Last: now.Add(-time.Hour)},
-		{API: "c", Match: "GET /three", Method: "GET", Pattern: "/three", Requests: 50, Failed: 1, P95: .2},
-	}
-	s.page.o.Routes = func() []adminapi.Route { return list }
-	for order, want := range map[string]string{"": "three one two", "api": "two one three", "route": "one three two", "requests": "two three one", "denied": "one two three",
-		"failed": "three one two", "p95": "two three one", "last": "one two three", "nonsense": "three one two"} {
-		status, body, _ := s.load(t, "/routes?q=GET&sort="+order)
-		var got []string
-		for _, m := range regexp.MustCompile(`<code>GET /(\w+)</code>`).FindAllStringSubmatch(body, -1) {
-			got = append(got, m[1])
-		}
-		if status != 200 || strings.Join(got, " ") != want {
-			t.Errorf("sort=%s: %v, want %s", order, got, want)
-		}
-		if marked := strings.Count(body, "aria-sort="); marked > 1 || (marked == 1) == (order == "" || order == "nonsense") {
-			t.Errorf("sort=%s: %d columns are marked", order, marked)
-		}
-		// The stream and the filter keep the order.
-		if known := order != "" && order != "nonsense"; known != strings.Contains(body, `name="sort" value="`+order+`"`) || known && !strings.Contains(body, "sort="+order+`">`) {
-			t.Errorf("sort=%s is lost", order)
-		}
-	}
-}
-
-func TestLongListsSaySo(t *testing.T) {
-	s := serve(t)
-	routes, clients := make([]adminapi.Route, 2000), make([]Client, 10_000)
-	for i := range routes {
-		routes[i] = adminapi.Route{API: "orders", Match: fmt.Sprintf("GET /%d", i)}
-	}
-	for i := range clients {
-		clients[i].ID = fmt.Sprintf("worker-%d", i)
-	}
-	s.page.o.Routes = func() []adminapi.Route { return routes }
-	s.page.o.Clients = func() []Client { return clients }
-	for path, want := range map[string]string{
-		"/routes":              "500 of 2\u202f000 routes are shown. The filter finds the others.",
-		"/routes?q=/199":       "11 of 2\u202f000 routes are shown.</p>",
-		"/clients":             "500 of 10\u202f000 clients are shown. The filter finds the others.",
-		"/clients?q=worker-99": "111 of 10\u202f000 clients are shown.</p>",
-	} {
-		if _, body, _ := s.load(t, path); !strings.Contains(body, want) {
-			t.Errorf("%s lacks %q", path, want)
-		}
-	}
-}
 
 // Denials are found by what is shown of them, and by the words that say why: a client that failed to prove itself stands there.
-func TestFilterDenials(t *testing.T) {
-	s := serve(t)
-	for q, found := range map[string]bool{"REQ1": true, "insufficient": true, "403": true, "gnp.exe": true, "route needs x": true, "nothing of it": false} {
-		status, body, _ := s.load(t, "/denials?q="+url.QueryEscape(q))
-		if status != 200 || strings.Contains(body, `href="/denials/req1"`) != found || strings.Contains(body, "Nothing that was refused matches.") == found {
-			t.Errorf("%q: %d, found is not %t", q, status, found)
-		}
-	}
-}
 
 // What a stream carries is as harmless as the page.
-func TestStreamEscapes(t *testing.T) {
-	s := serve(t)
-	for _, page := range []string{"routes", "denials", "overview"} {
-		full := *s.status.Load()
-		full.Denials, full.Config.Last.Changes = s.page.o.Denials(1), hostile
-		s.status.Store(&full)
-		res, err := s.Get(s.URL + "/events?page=" + page)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for lines := bufio.NewReader(res.Body); ; {
-			line, err := lines.ReadString('\n')
-			if err != nil {
-				t.Fatal(err)
-			}
-			for _, bad := range []string{"<", "\\u003cscript", "\\u003cimg", "\u202e", "\u2066"} {
-				if strings.Contains(line, bad) {
-					t.Errorf("%s sends %q: %s", page, bad, line)
-				}
-			}
-			if line == "event: beat\n" {
-				break
-			}
-		}
-		res.Body.Close()
-	}
-}
 
 // Who opens a stream and does not read it is cut, and makes room for another.
-func TestSlowReaderIsCut(t *testing.T) {
-	s := serve(t)
-	s.page.patience = 50 * time.Millisecond
-	large := make([]adminapi.Route, rows)
-	for i := range large {
-		large[i].Limits = []string{strings.Repeat("x", 32<<10)} // 16 MiB in all, more than any socket buffers
-	}
-	s.page.o.Routes = func() []adminapi.Route { return large }
-	conn, err := net.Dial("tcp", s.Listener.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	fmt.Fprint(conn, "GET /events?page=routes HTTP/1.1\r\nHost: x\r\n\r\n")
-	for _, want := range []int64{1, 0} {
-		for end := time.Now().Add(30 * time.Second); s.page.streams.Load() != want; time.Sleep(time.Millisecond) {
-			if time.Now().After(end) {
-				t.Fatalf("%d streams, want %d", s.page.streams.Load(), want)
-			}
-		}
-	}
-}
 
 // An open page does not keep its login alive: it ends an hour after somebody last did something.
-func TestStreamIsNoUse(t *testing.T) {
-	s := serve(t)
-	s.setToken("the-admin-token")
-	s.post(t, "/login", "token", "the-admin-token")
-	s.page.sessions.mu.Lock()
-	for _, x := range s.page.sessions.live {
-		x.used = time.Now().Add(-idleEnd + 2*time.Second)
-	}
-	s.page.sessions.mu.Unlock()
-	next, closed := s.events(t, "keys")
-	next("event: beat")
-	closed()
-	if status, _, _ := s.load(t, "/"); status != 303 {
-		t.Errorf("after an hour of looking on: %d", status)
-	}
-}
