@@ -54,6 +54,9 @@ func (r *checkReport) print(cmd *cobra.Command, output string) error {
 	}
 	for _, problems := range r.bad {
 		fmt.Fprintln(cmd.ErrOrStderr(), problems.Error())
+		if problems[0].Line == 0 { // there is nothing to mend
+			fmt.Fprintln(cmd.ErrOrStderr(), afterProblems(cmd, problems, problems))
+		}
 	}
 	for _, f := range r.findings {
 		if f.Rule != "" {

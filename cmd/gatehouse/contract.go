@@ -174,6 +174,43 @@ func unknownFlag(cmd *cobra.Command, err error) error {
 	return usage(cmd, err)
 }
 
+// helpCommand has `gatehouse help` refuse what is no command: cobra's own prints the help of all, and ends well.
+func helpCommand(root *cobra.Command) {
+	root.InitDefaultHelpCmd()
+	help := commandAt(root, "help")
+	if help == nil {
+		return
+	}
+	help.Run = nil
+	help.RunE = func(cmd *cobra.Command, args []string) error {
+		about, rest, err := root.Find(args)
+		if err != nil || len(rest) > 0 {
+			return usage(cmd, fmt.Errorf("there is no command %q%s", strings.Join(args, " "), meantCommand(root, about, args)))
+		}
+		return about.Help()
+	}
+}
+
+// meantCommand says which command below one was meant by the last of args.
+func meantCommand(root, below *cobra.Command, args []string) string {
+	if below == nil {
+		below = root
+	}
+	if meant := suggest.Nearest(args[len(args)-1], slices.Values(subcommands(below))); meant != "" {
+		return fmt.Sprintf(" — did you mean %s %s?", below.CommandPath(), meant)
+	}
+	return ""
+}
+
+func subcommands(cmd *cobra.Command) (names []string) {
+	for _, sub := range cmd.Commands() {
+		if !sub.Hidden {
+			names = append(append(names, sub.Name()), sub.Aliases...)
+		}
+	}
+	return names
+}
+
 // asUsage gives wrong arguments the exit code of wrong flags, for a command and all below it, and names the command that was meant.
 func asUsage(cmd *cobra.Command) {
 	if check := cmd.Args; check != nil {
@@ -183,15 +220,7 @@ func asUsage(cmd *cobra.Command) {
 				return nil
 			}
 			if cmd.HasSubCommands() && len(args) > 0 {
-				var names []string
-				for _, sub := range cmd.Commands() {
-					if !sub.Hidden {
-						names = append(append(names, sub.Name()), sub.Aliases...)
-					}
-				}
-				if meant := suggest.Nearest(args[0], slices.Values(names)); meant != "" {
-					err = fmt.Errorf("%w — did you mean %s %s?", err, cmd.CommandPath(), meant)
-				}
+				err = fmt.Errorf("%w%s", err, meantCommand(cmd, cmd, args[:1]))
 			}
 			return usage(cmd, err)
 		}

@@ -68,6 +68,7 @@ func TestNearCommands(t *testing.T) {
 	for args, want := range map[string]string{
 		"chek": "did you mean gatehouse check?", "client lst": "did you mean gatehouse client list?", "validat": "did you mean gatehouse validate?",
 		"completion bahs": "did you mean gatehouse completion bash?", "keys rotat": "did you mean gatehouse keys rotate?",
+		"help chek": "did you mean gatehouse check?", "help client lst": "did you mean gatehouse client list?",
 	} {
 		if r := gatehouse(t, "", strings.Fields(args)...); r.code != exitUsage || r.stdout != "" || !strings.Contains(r.stderr, want) {
 			t.Errorf("%s: %+v", args, r)

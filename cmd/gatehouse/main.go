@@ -65,6 +65,7 @@ func newRoot(stdout io.Writer) *cobra.Command {
 	root.SetOut(stdout) // before the command that prints scripts for shells is made, which keeps it
 	complete(root)
 	completionCommand(root)
+	helpCommand(root)
 	asUsage(root)
 	return root
 }
