@@ -158,6 +158,13 @@ func changeClient(cmd *cobra.Command, id, output string, change func(file string
 		cfg, err = loader(path)()
 		return false, cfg, err
 	}
+	if errors.Is(err, clientsfile.ErrNoClient) {
+		if cfg, loadErr := loader(path)(); loadErr == nil {
+			if _, err := clientOf(cfg, id); err != nil {
+				return false, nil, err // which says who was meant
+			}
+		}
+	}
 	return err == nil, cfg, err
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"maps"
@@ -119,7 +120,7 @@ func clientOf(cfg *config.Config, id string) (clientView, error) {
 			return viewOf(c, time.Now()), nil
 		}
 	}
-	return clientView{}, fmt.Errorf("there is no client %q%s; see: gatehouse client list", id, meantName(id, clientIDs(cfg)))
+	return clientView{}, fmt.Errorf("there is no client %q%s see: gatehouse client list", id, cmp.Or(meantName(id, clientIDs(cfg)), ";"))
 }
 
 func (v clientView) print(out io.Writer) error {

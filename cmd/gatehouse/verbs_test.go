@@ -80,6 +80,11 @@ func TestClientFromCreateToDelete(t *testing.T) {
 	if out := shell(t, strings.Replace(curl.stdout, "curl ", "curl -s ", 1)); !strings.Contains(out, "client_disabled") {
 		t.Errorf("a token of a deleted client: %q", out)
 	}
+	for _, args := range [][]string{{"disable", "ilde"}, {"grant", "ilde", "orders"}, {"rotate", "ilde"}, {"show", "ilde"}} {
+		if r := client(args...); r.code != exitFailed || !strings.Contains(r.stderr, `there is no client "ilde" — did you mean "idle"? see: gatehouse client list`) {
+			t.Errorf("%v: %+v", args, r)
+		}
+	}
 	if r := client("delete", "wroker", "--yes"); r.code != exitFailed || !strings.Contains(r.stderr, "there is no client") {
 		t.Errorf("delete of nobody: %+v", r)
 	}

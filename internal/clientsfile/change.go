@@ -22,6 +22,9 @@ type NewSecret struct {
 // ErrUnchanged says that the file was what was asked for already. It was not written.
 var ErrUnchanged = errors.New("nothing to change")
 
+// ErrNoClient begins the error where the file has no client of that id.
+var ErrNoClient = errors.New("there is no client")
+
 // Rotate adds a secret to a client. Those that it has are good until the time given, unless they end before that.
 func Rotate(path, id string, s NewSecret, until time.Time) error {
 	return edit(path, id, func(client *yaml.Node) (field string, err error) {
@@ -186,7 +189,7 @@ func clientIn(path string, root *yaml.Node, id string) (*yaml.Node, error) {
 	}
 	switch {
 	case client == nil:
-		return nil, fmt.Errorf("there is no client %q in %s; see: gatehouse client list", id, path)
+		return nil, fmt.Errorf("%w %q in %s; see: gatehouse client list", ErrNoClient, id, path)
 	case client.Kind != yaml.MappingNode:
 		return nil, fmt.Errorf("%s:%d: client %q is not a map; correct the file first", path, client.Line, id)
 	}
