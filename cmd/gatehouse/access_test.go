@@ -100,6 +100,9 @@ func TestAccessCommands(t *testing.T) {
 		if r.code != tt.code || !strings.Contains(r.stdout, tt.stdout) || !strings.Contains(r.stderr, tt.stderr) {
 			t.Errorf("%s: %d\n%s\n%s", tt.args, r.code, r.stdout, r.stderr)
 		}
+		if strings.Contains(r.stdout, "expires in 0s") {
+			t.Errorf("%s: the token that is assumed has no life\n%s", tt.args, r.stdout)
+		}
 		if tt.golden != "" {
 			golden(t, tt.golden+".txt", steady(strings.ReplaceAll(r.stdout, filepath.Dir(config)+"/", "")))
 		}

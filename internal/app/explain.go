@@ -126,6 +126,9 @@ func (s *snapshot) whatIf(ctx context.Context, q adminapi.ExplainRequest, ask pr
 		if refused != nil {
 			return s.ungranted(bare, refused, q.Client), nil
 		}
+		if api := s.byAudience(audience); api != nil && s.client(q.Client) == nil {
+			p.Expires = p.IssuedAt + int64(api.TTL/time.Second) // as of a client that there was
+		}
 		ask.Principal = p
 	}
 	if at := ask.At.Unix(); !ask.At.IsZero() { // the token is one of that time
