@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -47,8 +48,17 @@ func open(t *testing.T) *tab {
 	if os.Getuid() == 0 { // in CI; there the sandbox does not start
 		options = append(options, chromedp.NoSandbox)
 	}
+	// Debian's command is a shell that waits for the browser: to end both, and all that the browser starts, they are one group.
+	group := 0
+	options = append(options, chromedp.ModifyCmdFunc(func(cmd *exec.Cmd) {
+		cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+		cmd.Cancel = func() error { group = cmd.Process.Pid; return syscall.Kill(-group, syscall.SIGKILL) }
+	}))
 	ctx, stop := chromedp.NewExecAllocator(context.Background(), options...)
-	t.Cleanup(stop)
+	t.Cleanup(func() {
+		stop()
+		eventually(t, "end of the browser", func() bool { return group == 0 || syscall.Kill(-group, 0) == syscall.ESRCH })
+	})
 	ctx, stop = chromedp.NewContext(ctx)
 	t.Cleanup(stop)
 	ctx, stop = context.WithTimeout(ctx, 3*time.Minute)
