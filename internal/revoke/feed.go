@@ -55,6 +55,8 @@ type Feed struct {
 	failed  bool                     // the last step of the reader, whose alone this is
 	due     int64                    // a T that was ignored; when it comes, it counts. The reader's alone; 0: none
 	nudge   chan struct{}            // asks for a heartbeat now
+	attempt chan struct{}            // closed once the first reconciliation has succeeded or failed
+	ended   sync.Once                // guards that
 	policy  string                   // the server's maxmemory policy, when last seen. The reader's alone
 
 	// When the heartbeat and the reader last succeeded, in nanoseconds since the clock's start; never before one did.
@@ -99,7 +101,7 @@ func newFeed(o Options, p pace, set *Set, j *Journal, c *clock) *Feed {
 		redis: o.Redis, set: set, journal: j, clock: c, log: o.Log, pace: p,
 		keys:  feedKeys{base + "jti", base + "rule", base + "log", base + "head", base + "nodes", base + "clocks"},
 		node:  nodeField(rand.Text(), o.Version, o.Name),
-		nudge: make(chan struct{}, 1),
+		nudge: make(chan struct{}, 1), attempt: make(chan struct{}),
 	}
 	f.applied.Store(new(streamID))
 	f.relink.Store(true)
@@ -107,39 +109,6 @@ func newFeed(o Options, p pace, set *Set, j *Journal, c *clock) *Feed {
 	f.readAt.Store(never)
 	f.persisted = never
 	return f
-}
-
-// resume takes over what the node knew of the fleet before it was restarted. The fleet's size is good whatever its age:
-// nodes that restart while Redis is away would else each take the whole of every limit.
-func (f *Feed) resume(s synced, maxStaleness time.Duration) {
-	f.live.Store(s.nodes)
-	age := f.clock.local().Sub(s.at)
-	if age < -Skew {
-		return // the clock was set back: nobody knows how long ago it was
-	}
-	age = max(age, 0)
-	f.clock.bearing.Store(&bearing{redis: s.offset, fleet: s.offset})
-	f.votes = int(s.nodes)
-	f.beatAt.Store(int64(-age))
-	f.readAt.Store(int64(-age))
-	f.recent = age <= maxStaleness
-}
-
-// staleness is the time since heartbeat and reader both had succeeded; the longest Duration where they never have.
-func (f *Feed) staleness() time.Duration {
-	last := min(f.beatAt.Load(), f.readAt.Load())
-	if last == never {
-		return math.MaxInt64
-	}
-	return max(0, f.clock.elapsed()-time.Duration(last))
-}
-
-// succeeded notes that the heartbeat or the reader was up to date at a time since the clock's start.
-func (f *Feed) succeeded(mark *atomic.Int64, at time.Duration) {
-	mark.Store(int64(at))
-	if f.beatAt.Load() >= 0 && f.readAt.Load() >= 0 {
-		f.ready.Store(true)
-	}
 }
 
 // read follows the log until ctx ends. A connection that was cut is dialled anew at once, since what is revoked meanwhile waits
@@ -157,6 +126,7 @@ func (f *Feed) read(ctx context.Context) {
 		if f.recent && ctx.Err() == nil {
 			f.ready.Store(true)
 		}
+		f.attempted()
 		pause(ctx, wait)
 		wait = min(2*wait, f.pace.beat/4)
 	}
@@ -257,7 +227,7 @@ func (f *Feed) decode(values map[string]any) (Entry, bool) {
 // entry makes an entry of what was read from Redis.
 func (f *Feed) entry(token bool, member string, notBefore, expires int64) (Entry, bool) {
 	e, ok := fromMember(token, member)
-	expires = min(expires, f.clock.local().Add(maxAhead).Unix())
+	expires = min(expires, f.clock.latest().Add(maxAhead).Unix())
 	if !ok || !e.timed(notBefore, expires) {
 		f.misread(member)
 		return Entry{}, false

@@ -581,7 +581,16 @@ func TestReadyOnceItHasCaughtUp(t *testing.T) {
 		t.Error("a node is ready, and lets pass what was revoked before it began")
 	}
 	n.stop()
+	patient := func(_ *Options, p *pace) { p.first = time.Minute }
+	if n = e.start(t, dir, through(t, proxy), patient); !n.Ready() {
+		t.Error("a node that waits for what it missed is not ready then")
+	}
+	n.stop()
 	proxy.Set(redistest.Swallowed)
+	if n = e.start(t, dir, through(t, proxy), patient); !n.Ready() {
+		t.Error("a node waits for a Redis that does not answer")
+	}
+	n.stop()
 	n = e.start(t, dir, through(t, proxy))
 	eventually(t, "it is ready without Redis, by what it knows", n.Ready)
 }

@@ -1,6 +1,9 @@
 package revoke
 
-import "context"
+import (
+	"context"
+	"slices"
+)
 
 // pushCount is how many entries one publication holds: a script of about a millisecond, for which others wait.
 const pushCount = 200
@@ -68,14 +71,12 @@ func (f *Feed) flush(ctx context.Context) error {
 
 // unqueue tells the journal what Redis has acknowledged.
 func (f *Feed) unqueue() error {
-	done := f.outbox.acknowledged()
-	if len(done) == 0 {
-		return nil
+	for done := range slices.Chunk(f.outbox.acknowledged(), dropBatch) {
+		if err := f.journal.Unqueue(done); err != nil {
+			return err
+		}
+		f.outbox.remove(done)
 	}
-	if err := f.journal.Unqueue(done); err != nil {
-		return err
-	}
-	f.outbox.remove(done)
 	return nil
 }
 

@@ -40,6 +40,7 @@ func (f *Feed) reconcile(ctx context.Context) error {
 	}
 	f.applied.Store(&head)
 	f.succeeded(&f.readAt, at)
+	f.attempted()
 	f.beatSoon()
 	return f.push(ctx)
 }

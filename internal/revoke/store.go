@@ -42,6 +42,7 @@ type pace struct {
 	confirm time.Duration // the longest wait for other nodes to apply a revocation
 	sweep   time.Duration // between removals of what has expired
 	settle  time.Duration // between attempts to write what the disk did not take
+	first   time.Duration // the longest wait of Open for the first reconciliation
 }
 
 var usualPace = pace{
@@ -52,6 +53,7 @@ var usualPace = pace{
 	confirm: 300 * time.Millisecond,
 	sweep:   10 * time.Minute,
 	settle:  time.Second,
+	first:   time.Second,
 }
 
 // Store knows what is revoked, here and in the fleet. Safe for concurrent use.
@@ -73,7 +75,8 @@ type Store struct {
 }
 
 // Open returns a Store with all that the journal holds; ctx is needed for no longer than that takes. With Redis it begins
-// to follow the feed in the background. Close ends that.
+// to follow the feed in the background, and waits a second at most for what is there, or for that to fail: a gateway whose Redis
+// is well is ready when its listener opens. Close ends that.
 func Open(ctx context.Context, o Options) (*Store, error) { return open(ctx, o, usualPace) }
 
 func open(ctx context.Context, o Options, p pace) (*Store, error) {
@@ -102,6 +105,9 @@ func open(ctx context.Context, o Options, p pace) (*Store, error) {
 		return nil, err
 	}
 	s.start()
+	if s.feed != nil {
+		s.feed.await(ctx, p.first)
+	}
 	return s, nil
 }
 
