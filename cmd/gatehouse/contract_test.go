@@ -35,7 +35,7 @@ var contract = map[string]contractRow{
 	"dev":                   {serves: true},
 	"run":                   {serves: true},
 	"bench":                 {serves: true},
-	"init":                  {args: "init --upstream http://127.0.0.1:9000 --dir DIR/initN", outputs: "-"},
+	"init":                  {args: "init --upstream http://127.0.0.1:9000 --dir DIR/initN", outputs: "text json yaml"},
 	"import openapi":        {args: "import openapi DIR/api.yaml --api orders", code: exitFailed, config: true, outputs: "text json yaml"},
 	"reload":                {args: "reload", config: true, admin: true},
 	"check":                 {args: "check", config: true, outputs: "text json github sarif"},

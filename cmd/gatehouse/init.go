@@ -22,8 +22,8 @@ import (
 
 // initFlags are what `init` is asked for.
 type initFlags struct {
-	upstream, openapi, dir string
-	force, allowPublic     bool
+	upstream, openapi, dir, output string
+	force, allowPublic             bool
 }
 
 func newInit() *cobra.Command {
@@ -40,6 +40,9 @@ public the exit code is 1, unless --allow-public says that they are meant to be.
   gatehouse init --openapi https://api.example.com/openapi.json --upstream http://localhost:9000`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := oneOf(cmd, f.output, "text", "json", "yaml"); err != nil {
+				return err
+			}
 			if f.upstream == "" && f.openapi == "" {
 				return usage(cmd, errors.New("which API? give --upstream URL, or --openapi FILE or URL, or both"))
 			}
@@ -53,6 +56,8 @@ public the exit code is 1, unless --allow-public says that they are meant to be.
 	fl.StringVar(&f.upstream, "upstream", "", "URL of the API; with --openapi in place of the document's server")
 	fl.StringVar(&f.openapi, "openapi", "", "OpenAPI 3.0 or 3.1 document, in JSON or YAML: a file, or an http or https URL")
 	fl.StringVar(&f.dir, "dir", ".", "folder to write to")
+	fl.StringVarP(&f.output, "output", "o", "text", "text, json or yaml")
+	cmd.RegisterFlagCompletionFunc("output", words("text", "json", "yaml"))
 	fl.BoolVar(&f.force, "force", false, "replace files that are there")
 	fl.BoolVar(&f.allowPublic, "allow-public", false, "operations that the document makes public are meant to be")
 	return cmd
@@ -81,8 +86,14 @@ func (f *initFlags) run(cmd *cobra.Command) error {
 	}
 	say := talk(cmd)
 	public := p.tell(say, f.dir)
-	fmt.Fprintf(cmd.OutOrStdout(), "export GATEHOUSE_CLIENT_ID=%s\nexport GATEHOUSE_CLIENT_SECRET=%s\n", p.client, p.secret)
-	p.tellNext(say, f.dir)
+	if isDocument(f.output) {
+		if err := printDocument(cmd.OutOrStdout(), f.output, p.document(files, public)); err != nil {
+			return err
+		}
+	} else {
+		fmt.Fprintf(cmd.OutOrStdout(), "export GATEHOUSE_CLIENT_ID=%s\nexport GATEHOUSE_CLIENT_SECRET=%s\n", p.client, p.secret)
+		p.tellNext(say, f.dir)
+	}
 	if public > 0 && !f.allowPublic {
 		return &codedError{exitFailed, fmt.Errorf("the files are written; public routes: %d. If that is meant, say so with --allow-public", public)}
 	}

@@ -18,6 +18,7 @@ import (
 
 	"gatehouse/internal/config"
 	"gatehouse/internal/configfile"
+	"gatehouse/internal/secret"
 )
 
 // in runs the test in a folder of its own.
@@ -361,6 +362,29 @@ func TestImportRefuses(t *testing.T) {
 	for _, args := range [][]string{{"--api", "nope"}, {"--diff", "--write"}, {"-o", "xml"}} {
 		if r := gatehouse(t, "", append([]string{"import", "openapi", "petstore.yaml"}, args...)...); r.code != 2 && r.code != 1 {
 			t.Errorf("%v: %+v", args, r)
+		}
+	}
+}
+
+// The document of -o json says what the words say, the public routes and the warnings among it.
+func TestInitDocument(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	r := gatehouse(t, "", "init", "--openapi", "../../internal/openapi/testdata/petstore.yaml", "--dir", dir, "-o", "json")
+	var d initDocument
+	if err := json.Unmarshal([]byte(r.stdout), &d); err != nil || r.code != exitFailed || !strings.Contains(r.stderr, "--allow-public") {
+		t.Fatalf("%v: %+v", err, r)
+	}
+	if d.API != "petstore" || d.Routes != 7 || d.Public != 1 || len(d.Scopes) != 4 || len(d.Files) != 3 || d.ID != "petstore-admin" || !secret.Whole(d.Secret) ||
+		!strings.Contains(strings.Join(d.Warnings, "\n"), "health is public") {
+		t.Errorf("%+v", d)
+	}
+	if strings.Contains(r.stderr, d.Secret) {
+		t.Error("the secret is printed twice")
+	}
+	for _, file := range d.Files {
+		if _, err := os.Stat(file); err != nil {
+			t.Error(err)
 		}
 	}
 }
