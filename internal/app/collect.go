@@ -4,6 +4,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"gatehouse/authz"
+	"gatehouse/internal/redisx"
 )
 
 // stats is a collector over what the packages say of themselves, read at each scrape, so that nothing below this package
@@ -65,6 +66,7 @@ var (
 	shardUp     = describe("redis_shard_up", "1 where the last heartbeat could write to this master of the Redis Cluster, else 0.", "shard")
 	shardOpen   = describe("redis_shard_breaker_open", "1 while requests do without this master of the Redis Cluster, else 0.", "shard")
 	redisErrors = describe("redis_errors_total", "Redis commands that failed.", "kind")
+	redisTook   = describe("redis_command_duration_seconds", "Time that Redis took to answer, or was waited for: what requests wait for (and the heartbeat), and what happens beside them.", "op")
 	redisPool   = describe("redis_pool_connections", "Connections to Redis.", "state")
 )
 
@@ -78,7 +80,7 @@ func (s stats) Describe(ch chan<- *prometheus.Desc) {
 		ch <- d
 	}
 	if s.a.redis != nil {
-		for _, d := range []*prometheus.Desc{redisUp, redisOpen, shardUp, shardOpen, redisErrors, redisPool, clocks, passedOver,
+		for _, d := range []*prometheus.Desc{redisUp, redisOpen, shardUp, shardOpen, redisErrors, redisTook, redisPool, clocks, passedOver,
 			limitKnown, limitAlone, limitTrips, limitCalls, limitMerged, limitCrowd, limitHeld, limitLeased, limitLost} {
 			ch <- d
 		}
@@ -157,6 +159,13 @@ func (s stats) Collect(ch chan<- prometheus.Metric) {
 	}
 	for kind, n := range d.Errors {
 		counter(redisErrors, n, kind)
+	}
+	for op, l := range map[string]redisx.Latency{"request": d.Prompt, "background": d.Calm} {
+		within := make(map[float64]uint64, len(l.Within))
+		for i, n := range l.Within {
+			within[redisx.LatencyBounds[i]] = n
+		}
+		ch <- prometheus.MustNewConstHistogram(redisTook, l.Count, l.Sum.Seconds(), within, op)
 	}
 	idle := d.Cmd.IdleConns + d.Stream.IdleConns
 	gauge(redisPool, float64(idle), "idle")

@@ -36,6 +36,30 @@ func TestMetricsForAlerts(t *testing.T) {
 	}
 }
 
+// How long Redis takes is counted, and not the reads that wait for what is to come.
+func TestMetricsOfRedis(t *testing.T) {
+	s := newSite(t, redistest.Start(t))
+	s.limit = "{requests: 100, per: 1h}"
+	s.write()
+	n := s.start()
+	if a := n.call("GET", "/orders/1", s.token(n, "reader")); a.status != 200 {
+		t.Fatalf("the call gave %d %s", a.status, a.body)
+	}
+	_, text := n.adminBody("GET", "/metrics")
+	for _, op := range []string{"request", "background"} {
+		var count, all int
+		var sum float64
+		for line := range strings.Lines(text) {
+			fmt.Sscanf(line, `gatehouse_redis_command_duration_seconds_count{op="`+op+`"} %d`, &count)
+			fmt.Sscanf(line, `gatehouse_redis_command_duration_seconds_sum{op="`+op+`"} %g`, &sum)
+			fmt.Sscanf(line, `gatehouse_redis_command_duration_seconds_bucket{op="`+op+`",le="+Inf"} %d`, &all)
+		}
+		if count < 1 || all != count || sum <= 0 || sum > float64(count)*.5 {
+			t.Errorf("%s: %d round trips, %d in all buckets, %g s together", op, count, all, sum)
+		}
+	}
+}
+
 // What in Redis has no effect is counted, by why.
 func TestMetricsOfIgnoredRevocations(t *testing.T) {
 	redis := redistest.Start(t)

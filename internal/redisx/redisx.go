@@ -78,6 +78,8 @@ type Client struct {
 	// cluster is the pilot where it is a cluster's, else nil.
 	cluster *cluster
 
+	prompt, calm latency // round trips
+
 	said [classes]atomic.Int64 // when failures of a class were last logged that do not end by themselves, Unix seconds
 
 	cancel context.CancelFunc

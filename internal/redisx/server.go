@@ -50,14 +50,14 @@ func newServer(c *Client, name, addr string, resolve resolver) *server {
 	// A blocking read has a timeout of its own. These are for what begins a connection.
 	forStreams.ReadTimeout, forStreams.WriteTimeout = calmTimeout, calmTimeout
 	s.stream = redis.NewClient(forStreams)
-	s.hook(c, s.cmd, func(s *server) *redis.Client { return s.cmd })
-	s.hook(c, s.calm, func(s *server) *redis.Client { return s.calm })
-	s.hook(c, s.stream, func(s *server) *redis.Client { return s.stream })
+	s.hook(c, s.cmd, &c.prompt, func(s *server) *redis.Client { return s.cmd })
+	s.hook(c, s.calm, &c.calm, func(s *server) *redis.Client { return s.calm })
+	s.hook(c, s.stream, nil, func(s *server) *redis.Client { return s.stream })
 	return s
 }
 
-func (s *server) hook(c *Client, r *redis.Client, same func(*server) *redis.Client) {
-	r.AddHook(observer{c, s})
+func (s *server) hook(c *Client, r *redis.Client, took *latency, same func(*server) *redis.Client) {
+	r.AddHook(observer{c, s, took})
 	if c.o.Mode == Cluster {
 		r.AddHook(follower{c, s, same})
 	}

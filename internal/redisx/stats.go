@@ -25,6 +25,9 @@ type Stats struct {
 	Conns int
 	// Cmd and Stream are go-redis's counters of the pools of both kinds, of all servers together.
 	Cmd, Stream redis.PoolStats
+	// Prompt is the round trips that requests wait for, and the heartbeats; Calm those that no request waits for. Reads that block
+	// are in neither.
+	Prompt, Calm Latency
 }
 
 // Shard is how one master of a cluster does.
@@ -39,7 +42,7 @@ type Shard struct {
 
 // Stats returns the counters as they are now.
 func (c *Client) Stats() Stats {
-	out := Stats{Errors: make(map[string]int64, classes-1)}
+	out := Stats{Errors: make(map[string]int64, classes-1), Prompt: c.prompt.read(), Calm: c.calm.read()}
 	for class := Timeout; class < classes; class++ {
 		out.Errors[class.String()] = c.counts[class].Load()
 	}
@@ -108,10 +111,11 @@ func (r *retired) into(s *Stats) {
 type counts [classes]atomic.Int64
 
 // observer is the hook that sees the outcome of every command: it counts failures, and drops the connections to a server
-// that says it is no master, so that the next ones are dialled where the master is now.
+// that says it is no master, so that the next ones are dialled where the master is now. It takes the time, too.
 type observer struct {
-	c *Client
-	s *server
+	c    *Client
+	s    *server
+	took *latency // nil: its commands wait for what is to come, so that how long they take says nothing
 }
 
 // sayAgain is how often the log says that Redis refuses the user, or what it was asked.
@@ -168,7 +172,9 @@ func (o observer) DialHook(next redis.DialHook) redis.DialHook {
 // ProcessHook implements redis.Hook.
 func (o observer) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	return func(ctx context.Context, cmd redis.Cmder) error {
+		began := time.Now()
 		err := next(ctx, cmd)
+		o.took.add(time.Since(began))
 		o.see(err)
 		return err
 	}
@@ -177,7 +183,9 @@ func (o observer) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 // ProcessPipelineHook implements redis.Hook.
 func (o observer) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
 	return func(ctx context.Context, cmds []redis.Cmder) error {
+		began := time.Now()
 		err := next(ctx, cmds)
+		o.took.add(time.Since(began))
 		o.see(err)
 		return err
 	}
