@@ -18,6 +18,7 @@ import (
 
 	"gatehouse/authz"
 	"gatehouse/internal/exchange"
+	"gatehouse/internal/ratelimit"
 	"gatehouse/internal/revoke"
 	"gatehouse/internal/token"
 )
@@ -123,7 +124,7 @@ func post(name string, serve func(http.ResponseWriter, *http.Request, *exchange.
 			wrongMethod("POST").write(w, rec)
 			return
 		}
-		serve(w, r, rec)
+		serve(w, r.WithContext(ratelimit.Impatient(r.Context())), rec)
 	})
 }
 

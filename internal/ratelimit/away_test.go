@@ -1,6 +1,7 @@
 package ratelimit
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"sync"
@@ -142,5 +143,34 @@ func TestCrowdIsNoWayPast(t *testing.T) {
 	st := l.Stats()
 	if passed < 10 || passed > 20 || st.Open != 0 || st.Crowded == 0 {
 		t.Errorf("%d passed, wanted the fleet's 10 and at most the node's 10: %+v", passed, st)
+	}
+}
+
+// What one request asks after it has waited for Redis in vain goes without it: it makes no round trip, and so does not wait. Another
+// request asks again.
+func TestInVainOnce(t *testing.T) {
+	t.Parallel()
+	p, l := unreachable(t)
+	until(t, func() bool { return check(l, "a", 0, ample).Source == Redis && !l.fleet.redis.Stats().Open })
+	exact := func(ctx context.Context, who string) Source {
+		return l.Check(ctx, []Charge{{Subject: Subject{ByClient, "local", who}, Policies: []*Policy{ample}, Exact: true}}, 1).Source
+	}
+	ctx := Impatient(t.Context())
+	if got := exact(ctx, "before"); got != Redis {
+		t.Fatalf("Redis is there: decided by %s", got)
+	}
+	p.Set(redistest.Swallowed)
+	trips := func() int64 { return l.Stats().RoundTrips }
+	begun := trips()
+	if got := exact(ctx, "first"); got != FellShut || trips() != begun+1 {
+		t.Fatalf("the first in vain: by %s, with %d round trips", got, trips()-begun)
+	}
+	for _, who := range []string{"second", "third", "first"} {
+		if got := exact(ctx, who); got != FellShut || trips() != begun+1 {
+			t.Errorf("%s: by %s, with %d round trips", who, got, trips()-begun-1)
+		}
+	}
+	if exact(Impatient(t.Context()), "another"); trips() != begun+2 && !l.fleet.redis.Stats().Open {
+		t.Errorf("another request: %d round trips", trips()-begun-1)
 	}
 }

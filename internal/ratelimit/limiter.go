@@ -62,16 +62,20 @@ func New(o Options) *Limiter {
 
 // Check charges cost, which is at least 0, to each charge in turn and stops at the first refusal, which gives nothing
 // back. It waits at most Redis's budget in all, and it is never an error: what a Redis that does not answer means, the
-// policies say. A caller that goes away has still been charged, so that the context ends nothing. Without charges the
-// request passes. The policies' slices must not change any more.
-func (l *Limiter) Check(_ context.Context, charges []Charge, cost int64) Decision {
+// policies say. A caller that goes away has still been charged, so that the context ends nothing: it may be one of Impatient.
+// Without charges the request passes. The policies' slices must not change any more.
+func (l *Limiter) Check(ctx context.Context, charges []Charge, cost int64) Decision {
 	var deadline int64
+	var inVain *atomic.Bool // only who is exact may ask more than once for one request
+	if l.fleet != nil && len(charges) > 0 && charges[0].Exact {
+		inVain, _ = ctx.Value(impatient{}).(*atomic.Bool)
+	}
 	verdict := Decision{OK: true}
 	for i := range charges {
 		if len(charges[i].Policies) == 0 {
 			continue
 		}
-		d := l.take(&charges[i], cost, &deadline)
+		d := l.take(&charges[i], cost, &deadline, inVain)
 		if !d.OK {
 			return d
 		}
@@ -82,8 +86,16 @@ func (l *Limiter) Check(_ context.Context, charges []Charge, cost int64) Decisio
 	return verdict
 }
 
-// take charges one subject.
-func (l *Limiter) take(c *Charge, cost int64, deadline *int64) Decision {
+type impatient struct{}
+
+// Impatient returns a context for all checks of one request: after one of them has waited for Redis in vain, those with exact
+// charges do without it, so that the request waits for one budget at most where Redis does not answer.
+func Impatient(ctx context.Context) context.Context {
+	return context.WithValue(ctx, impatient{}, new(atomic.Bool))
+}
+
+// take charges one subject. Where inVain is set, Redis is not asked any more; nil is never set.
+func (l *Limiter) take(c *Charge, cost int64, deadline *int64, inVain *atomic.Bool) Decision {
 	for _, p := range c.Policies {
 		if !p.valid() || cost < 0 {
 			return Decision{Policy: p}
@@ -94,8 +106,14 @@ func (l *Limiter) take(c *Charge, cost int64, deadline *int64) Decision {
 		d.Source = Memory
 		return d
 	}
-	d, err := l.fleet.take(c, cost, deadline)
+	d, err := Decision{}, errLate
+	if inVain == nil || !inVain.Load() {
+		d, err = l.fleet.take(c, cost, deadline)
+	}
 	if err != nil {
+		if inVain != nil {
+			inVain.Store(true)
+		}
 		d = l.fallback(c, cost, errors.Is(err, errCrowd))
 		l.fell[d.Source].Add(1)
 	}

@@ -31,7 +31,7 @@ func (l *Limiter) Look(_ context.Context, charges []Charge, cost int64) Decision
 
 // look asks for one policy with a cost of 0, which always passes, and compares what is left.
 func (l *Limiter) look(c *Charge, cost int64, deadline *int64) Decision {
-	d := l.take(c, 0, deadline)
+	d := l.take(c, 0, deadline, nil)
 	if !d.OK || d.Source == FellOpen || d.Remaining >= cost {
 		return d
 	}
