@@ -96,7 +96,11 @@ func (f *Feed) persist() error {
 
 func (f *Feed) save(last time.Duration) error {
 	at := f.clock.local().Add(last - f.clock.elapsed())
-	if err := f.journal.putSync(synced{at, f.clock.bearing.Load().fleet, f.live.Load()}); err != nil {
+	s := synced{at: at, offset: f.clock.bearing.Load().fleet, nodes: f.live.Load()}
+	if kept := f.kept.Load(); kept != nil && !f.journal.owes() { // asked in this order: what is owed later came later
+		s.applied = *kept
+	}
+	if err := f.journal.putSync(s); err != nil {
 		return fmt.Errorf("time of the last sync not kept: %w", err)
 	}
 	f.persisted = last

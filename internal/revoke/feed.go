@@ -52,6 +52,8 @@ type Feed struct {
 
 	applied atomic.Pointer[streamID] // the last log entry that the set has
 	relink  atomic.Bool              // reconcile before reading on
+	resumed bool                     // applied is from before a restart, and whether the log still has it is to be seen. The reader's alone
+	kept    atomic.Pointer[streamID] // up to where all is in the set, and in the journal but for what that owes; nil: nowhere
 	failed  bool                     // the last step of the reader, whose alone this is
 	due     int64                    // a T that was ignored; when it comes, it counts. The reader's alone; 0: none
 	nudge   chan struct{}            // asks for a heartbeat now
@@ -134,6 +136,9 @@ func (f *Feed) read(ctx context.Context) {
 
 // step reconciles where that is called for, and takes one read of the log.
 func (f *Feed) step(ctx context.Context) error {
+	if f.resumed {
+		return f.pickUp(ctx)
+	}
 	if f.due != 0 && !f.clock.latest().Add(mintAhead*time.Second).Before(time.Unix(f.due, 0)) {
 		f.relink.Store(true)
 	}
@@ -154,6 +159,12 @@ func (f *Feed) follow(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	f.take(messages, from, len(messages) < readCount)
+	return nil
+}
+
+// take applies messages that follow from. With whole, there are no more of them.
+func (f *Feed) take(messages []redis.XMessage, from streamID, whole bool) {
 	at := f.clock.elapsed()
 	entries, last, linked := f.link(messages, from)
 	f.apply(entries)
@@ -161,11 +172,33 @@ func (f *Feed) follow(ctx context.Context) error {
 		f.applied.Store(&last)
 		f.beatSoon()
 	}
-	if !linked {
+	switch {
+	case !linked:
 		f.relink.Store(true)
-	} else if len(messages) < readCount {
+	case whole:
 		f.succeeded(&f.readAt, at)
+		f.attempted()
 	}
+	if linked && f.due == 0 {
+		f.kept.Store(&last)
+	}
+}
+
+// pickUp goes on where the node was before it was restarted, where the log still has the entry that was applied last: what
+// follows it links, as if there had been no restart. Else all is compared, as by a node that is new.
+func (f *Feed) pickUp(ctx context.Context) error {
+	from := *f.applied.Load()
+	messages, err := f.next(ctx, from.before())
+	if err != nil {
+		return err
+	}
+	f.resumed = false
+	if len(messages) == 0 || messages[0].ID != from.String() {
+		f.relink.Store(true)
+		return nil
+	}
+	f.warn(ctx)
+	f.take(messages[1:], from, len(messages) < readCount)
 	return nil
 }
 
@@ -173,7 +206,7 @@ func (f *Feed) next(ctx context.Context, from streamID) ([]redis.XMessage, error
 	ctx, cancel := context.WithTimeout(ctx, f.pace.block+readSlack)
 	defer cancel()
 	block := f.pace.block
-	if f.failed {
+	if f.failed || f.resumed {
 		block = -1 // none
 	}
 	streams, err := f.redis.Stream(f.keys.log).XRead(ctx, &redis.XReadArgs{

@@ -17,7 +17,9 @@ var (
 	tokensBucket = []byte("tokens") // expiry, id → nothing
 	rulesBucket  = []byte("rules")  // ruleKey.String → T, expiry
 	queueBucket  = []byte("queue")  // Entry.marshal → nothing: what Redis has not acknowledged
-	syncKey      = []byte("sync")   // in the root: Unix nanoseconds, offset of the fleet's time in nanoseconds, nodes
+	// In the root: Unix nanoseconds, offset of the fleet's time in nanoseconds, nodes, and the two parts of a streamID, which
+	// earlier versions did not write.
+	syncKey = []byte("sync")
 )
 
 // loadBatch is how many entries Load hands on at once.
@@ -210,12 +212,20 @@ func (j *Journal) Unqueue(entries []Entry) error {
 	return nil
 }
 
-// synced is when a node last knew all that the fleet knew, how far the fleet's time was ahead of its own then, and how
-// many nodes the fleet had.
+// synced is when a node last knew all that the fleet knew, how far the fleet's time was ahead of its own then, how many nodes the
+// fleet had, and up to which entry of the log all is in the journal; zero: nobody knows.
 type synced struct {
-	at     time.Time
-	offset time.Duration
-	nodes  int64
+	at      time.Time
+	offset  time.Duration
+	nodes   int64
+	applied streamID
+}
+
+// owes reports whether something is yet to be written.
+func (j *Journal) owes() bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return len(j.owed) > 0
 }
 
 // putSync persists s.
@@ -223,6 +233,8 @@ func (j *Journal) putSync(s synced) error {
 	b := binary.BigEndian.AppendUint64(nil, uint64(s.at.UnixNano()))
 	b = binary.BigEndian.AppendUint64(b, uint64(s.offset))
 	b = binary.BigEndian.AppendUint64(b, uint64(s.nodes))
+	b = binary.BigEndian.AppendUint64(b, s.applied.ms)
+	b = binary.BigEndian.AppendUint64(b, s.applied.seq)
 	err := j.db.Update(func(tx *bbolt.Tx) error { return tx.Bucket(rootBucket).Put(syncKey, b) })
 	if err != nil {
 		return fmt.Errorf("journal of revocations: %w", err)
@@ -234,13 +246,16 @@ func (j *Journal) putSync(s synced) error {
 func (j *Journal) lastSync() (s synced, ok bool, err error) {
 	err = j.db.View(func(tx *bbolt.Tx) error {
 		b := tx.Bucket(rootBucket).Get(syncKey)
-		if len(b) != 24 {
+		if len(b) != 24 && len(b) != 40 {
 			return nil
 		}
 		ok = true
 		s.at = time.Unix(0, int64(binary.BigEndian.Uint64(b)))
 		s.offset = time.Duration(binary.BigEndian.Uint64(b[8:]))
 		s.nodes = int64(binary.BigEndian.Uint64(b[16:]))
+		if len(b) == 40 {
+			s.applied = streamID{binary.BigEndian.Uint64(b[24:]), binary.BigEndian.Uint64(b[32:])}
+		}
 		return nil
 	})
 	return s, ok, err

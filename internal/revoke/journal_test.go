@@ -186,13 +186,13 @@ func TestJournalKeepsTheLastSync(t *testing.T) {
 	if _, ok, err := j.lastSync(); ok || err != nil {
 		t.Fatalf("lastSync = %v, %v before the first", ok, err)
 	}
-	want := synced{time.Unix(1_700_000_000, 5), -3 * time.Second, 3}
+	want := synced{time.Unix(1_700_000_000, 5), -3 * time.Second, 3, streamID{1_700_000_000_000, 7}}
 	if err := j.putSync(want); err != nil {
 		t.Fatal(err)
 	}
 	db.Close()
 	j, _ = openJournal(t, dir)
-	if got, ok, err := j.lastSync(); !ok || err != nil || !got.at.Equal(want.at) || got.offset != want.offset || got.nodes != want.nodes {
+	if got, ok, err := j.lastSync(); !ok || err != nil || !got.at.Equal(want.at) || got.offset != want.offset || got.nodes != want.nodes || got.applied != want.applied {
 		t.Errorf("lastSync = %v, %v, %v, wanted %v", got, ok, err, want)
 	}
 }

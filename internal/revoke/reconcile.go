@@ -25,6 +25,7 @@ func (f *Feed) reconcile(ctx context.Context) error {
 	f.again.rest(ctx, f.clock.elapsed(), f.pace.beat)
 	f.reconciled.Add(1)
 	f.applied.Store(new(streamID)) // until it is done, nobody knows how far this node is
+	f.kept.Store(nil)
 	at := f.clock.elapsed()
 	head, err := f.beat(ctx)
 	if err != nil {
@@ -39,6 +40,9 @@ func (f *Feed) reconcile(ctx context.Context) error {
 		return err
 	}
 	f.applied.Store(&head)
+	if f.due == 0 {
+		f.kept.Store(&head)
+	}
 	f.succeeded(&f.readAt, at)
 	f.attempted()
 	f.beatSoon()

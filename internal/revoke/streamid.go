@@ -2,6 +2,7 @@ package revoke
 
 import (
 	"cmp"
+	"math"
 	"strconv"
 	"strings"
 )
@@ -15,6 +16,14 @@ func parseStreamID(s string) (streamID, bool) {
 	m, err1 := strconv.ParseUint(ms, 10, 64)
 	n, err2 := strconv.ParseUint(seq, 10, 64)
 	return streamID{m, n}, ok && err1 == nil && err2 == nil
+}
+
+// before is the id right before id, which is not the zero value.
+func (id streamID) before() streamID {
+	if id.seq > 0 {
+		return streamID{id.ms, id.seq - 1}
+	}
+	return streamID{id.ms - 1, math.MaxUint64}
 }
 
 // String is "ms-seq".

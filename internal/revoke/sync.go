@@ -21,6 +21,11 @@ func (f *Feed) resume(s synced, maxStaleness time.Duration) {
 	f.beatAt.Store(int64(-age))
 	f.readAt.Store(int64(-age))
 	f.recent = age <= maxStaleness
+	if s.applied != (streamID{}) {
+		f.applied.Store(&s.applied)
+		f.resumed = true
+		f.relink.Store(false)
+	}
 }
 
 // staleness is the time since heartbeat and reader both had succeeded; the longest Duration where they never have.
