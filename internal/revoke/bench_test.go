@@ -108,3 +108,57 @@ func BenchmarkPauses(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkRejoin says how soon a node that was restarted is ready with a million revocations, and how long until it has compared
+// them with Redis where it must: where the log has the entry that it applied last, and where it has not.
+func BenchmarkRejoin(b *testing.B) {
+	server := redistest.Start(b)
+	e, dir := engine{server}, b.TempDir()
+	usual := func(o *Options, p *pace) { o.Log, *p = nil, usualPace }
+	n := e.start(b, dir, usual).synced()
+	expires := time.Now().Add(20 * time.Hour).Unix()
+	batch := make([]Entry, 0, 50_000)
+	for i := range uint64(1_000_000) {
+		if batch = append(batch, Entry{Kind: Token, ID: id(i), Expires: expires + int64(i%3000)}); len(batch) == cap(batch) {
+			n.set.Add(batch...)
+			if err := n.journal.Put(false, batch...); err != nil {
+				b.Fatal(err)
+			}
+			batch = batch[:0]
+		}
+	}
+	compared := func(n *node) {
+		b.Helper()
+		for n.Stats().Reconciled == 0 || members(b, server.Client()) < 1_000_000 || n.feed.relink.Load() || n.feed.applied.Load().ms == 0 {
+			time.Sleep(time.Millisecond)
+		}
+	}
+	n.feed.relink.Store(true)
+	compared(n)
+	n.mustRevoke(live("last"))
+	n.stop()
+	for _, bm := range []struct {
+		name   string
+		before func()
+	}{{"goes on", func() {}}, {"compares all", func() { server.Client().Del(b.Context(), "gh:{rev}:log") }}} {
+		b.Run(bm.name, func(b *testing.B) {
+			var ready []time.Duration
+			for b.Loop() {
+				b.StopTimer()
+				bm.before()
+				b.StartTimer()
+				began := time.Now()
+				n := e.start(b, dir, usual)
+				for !n.Ready() {
+					time.Sleep(time.Millisecond)
+				}
+				ready = append(ready, time.Since(began))
+				b.StopTimer()
+				n.mustRevoke(live(fmt.Sprint(bm.name, len(ready))))
+				n.stop()
+				b.StartTimer()
+			}
+			quantiles(b, "ready", ready)
+		})
+	}
+}

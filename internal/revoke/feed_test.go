@@ -35,7 +35,7 @@ func fleet(t *testing.T, n int) (engine, []*node) {
 }
 
 // members is how many tokens Redis holds.
-func members(t *testing.T, c *redis.Client) int64 {
+func members(t testing.TB, c *redis.Client) int64 {
 	t.Helper()
 	n, err := c.ZCard(t.Context(), "gh:{rev}:jti").Result()
 	if err != nil {
