@@ -3,11 +3,10 @@ package config
 import (
 	"math"
 	"net/netip"
-	"strings"
 	"time"
 )
 
-// The tables below are the whole language of config.yaml: a key that is not here is an error. Defaults are filled in
+// The table below, with those of its parts, is the whole language of config.yaml: a key that is not there is an error. Defaults are filled in
 // where the raw values become a Config.
 
 type rawConfig struct {
@@ -132,113 +131,6 @@ var stateForm = object(
 		says("The directory of the journal: revocations and generated keys. It is made when it is not there, for this user alone.").otherwise("state"),
 	is("redis", redisForm, func(s *rawState) *val[*rawRedis] { return &s.redis }).
 		says("With it, nodes share revocations, limits and keys; it needs tokens.ring_key_file or tokens.key_dir. Without, a node is on its own."),
-)
-
-type rawRedis struct {
-	mode       val[string]
-	addrs      val[[]val[string]]
-	masterName val[string]
-	user       rawRedisUser
-	sentinel   rawRedisUser
-	tls        val[*rawRedisTLS]
-	prefix     val[string]
-	budget     val[time.Duration]
-}
-
-// rawRedisUser is who logs in, at the servers or at the Sentinels.
-type rawRedisUser struct{ name, password, passwordFile val[string] }
-
-type rawRedisTLS struct{ caFile, certFile, keyFile, serverName val[string] }
-
-var redisForm = object(
-	is("mode", word([]string{"standalone", "sentinel", "cluster"}), func(s *rawRedis) *val[string] { return &s.mode }).
-		says("How Redis runs.").otherwise("standalone"),
-	is("addrs", some(aHostPort), func(s *rawRedis) *val[[]val[string]] { return &s.addrs }).
-		says("The server; with mode sentinel some of the Sentinels, with mode cluster some of the servers. The default is for standalone alone.").otherwise("[127.0.0.1:6379]"),
-	is("master_name", aText, func(s *rawRedis) *val[string] { return &s.masterName }).
-		says("What the Sentinels call the master; required with mode sentinel, and for it alone.").such("gatehouse"),
-	is("username", aText, func(s *rawRedis) *val[string] { return &s.user.name }).
-		says("The ACL user. None by default.").such("gatehouse"),
-	is("password", aPassword, func(s *rawRedis) *val[string] { return &s.user.password }).
-		says("One ${NAME}: the variable that holds the password, which never stands in the file.").such("${REDIS_PASSWORD}"),
-	is("password_file", aFile, func(s *rawRedis) *val[string] { return &s.user.passwordFile }).
-		says("A file that holds the password.").such("redis.password"),
-	is("sentinel_username", aText, func(s *rawRedis) *val[string] { return &s.sentinel.name }).
-		says("The ACL user of the Sentinels, which have users of their own. None by default.").such("gatehouse"),
-	is("sentinel_password", aPassword, func(s *rawRedis) *val[string] { return &s.sentinel.password }).
-		says("One ${NAME}: the variable that holds the password of the Sentinels.").such("${SENTINEL_PASSWORD}"),
-	is("sentinel_password_file", aFile, func(s *rawRedis) *val[string] { return &s.sentinel.passwordFile }).
-		says("A file that holds the password of the Sentinels.").such("sentinel.password"),
-	is("tls", object(
-		is("ca_file", aFile, func(t *rawRedisTLS) *val[string] { return &t.caFile }).
-			says("The certificates that Redis's must be signed by, in PEM. The system's roots by default.").such("redis-ca.pem"),
-		is("cert_file", aFile, func(t *rawRedisTLS) *val[string] { return &t.certFile }).
-			says("The certificate that Redis is shown, in PEM, which it asks for unless tls-auth-clients is no. Read for each connection. None by default.").such("redis.crt"),
-		is("key_file", aFile, func(t *rawRedisTLS) *val[string] { return &t.keyFile }).
-			says("Its key, in PEM.").such("redis.key"),
-		is("server_name", aHost, func(t *rawRedisTLS) *val[string] { return &t.serverName }).
-			says("The name that the certificates of all servers and Sentinels must have. The host that is dialled by default.").such("redis.internal"),
-	), func(s *rawRedis) *val[*rawRedisTLS] { return &s.tls }).
-		says("TLS to Redis, and to the Sentinels; {} takes the system's roots. No TLS by default.").such("{ca_file: redis-ca.pem}"),
-	is("prefix", aPrefixName, func(s *rawRedis) *val[string] { return &s.prefix }).
-		says("What its keys in Redis start with.").otherwise("gh"),
-	is("budget", durationOf(time.Millisecond, 10*time.Second), func(s *rawRedis) *val[time.Duration] { return &s.budget }).
-		says("The longest that a request may wait for Redis.").otherwise("25ms"),
-).atMost("password", "password_file").atMost("sentinel_password", "sentinel_password_file")
-
-type rawTokens struct {
-	ttl       val[time.Duration]
-	algorithm val[string]
-	keyDir    val[string]
-	signing   val[[]entry[string]]
-	ringKey   val[string]
-	rotation  val[*rawRotation]
-	lockout   val[*rawLockout]
-}
-
-type rawLockout struct {
-	failures val[int64]
-	per      val[time.Duration]
-}
-
-type rawRotation struct {
-	every         val[time.Duration]
-	publishBefore val[time.Duration]
-}
-
-var rotationForm = object(
-	is("every", durationOf(time.Second, 10*366*24*time.Hour), func(r *rawRotation) *val[time.Duration] { return &r.every }).
-		says("How long a generated key signs.").otherwise("720h"),
-	is("publish_before", durationOf(time.Second, 30*24*time.Hour), func(r *rawRotation) *val[time.Duration] { return &r.publishBefore }).
-		says("How long it is published before it signs.").otherwise("15m"),
-)
-
-var (
-	algorithms = []string{"ES256", "RS256", "PS256", "EdDSA"}
-	aTTL       = durationOf(time.Second, 24*time.Hour)
-	tokensForm = object(
-		is("ttl", aTTL, func(t *rawTokens) *val[time.Duration] { return &t.ttl }).
-			says("How long a token is good.").otherwise("10m"),
-		is("algorithm", word(algorithms), func(t *rawTokens) *val[string] { return &t.algorithm }).
-			says("What tokens are signed with.").otherwise("ES256"),
-		is("key_dir", aFile, func(t *rawTokens) *val[string] { return &t.keyDir }).
-			says("A directory of PEM or JWK files, one key each. Keys are generated by default, and kept in state.dir or, sealed, in Redis.").such("keys"),
-		is("signing", mapOf(aFile, checkAlgorithm).named("^("+strings.Join(algorithms, "|")+")$"), func(t *rawTokens) *val[[]entry[string]] { return &t.signing }).
-			says("Which file of key_dir signs, by algorithm. The last one in byte order by default.").such("{ES256: orders-2026.pem}"),
-		is("ring_key_file", aFile, func(t *rawTokens) *val[string] { return &t.ringKey }).
-			says("Seals generated keys in Redis: 32 bytes in standard base64. Make it with: openssl rand -base64 32.").such("ring.key"),
-		is("rotation", rotationForm, func(t *rawTokens) *val[*rawRotation] { return &t.rotation }).
-			says("How generated keys take turns.").otherwise("{}"),
-		is("lockout", lockoutForm, func(t *rawTokens) *val[*rawLockout] { return &t.lockout }).
-			says("How many wrong credentials by one client id at one address (IPv6: /64) lock it out there.").otherwise("{}"),
-	).atMost("key_dir", "ring_key_file").atMost("key_dir", "rotation")
-)
-
-var lockoutForm = object(
-	is("failures", whole(1, 1_000_000), func(l *rawLockout) *val[int64] { return &l.failures }).
-		says("How many, within per.").otherwise("10"),
-	is("per", durationOf(time.Second, 24*time.Hour), func(l *rawLockout) *val[time.Duration] { return &l.per }).
-		says("Within how long, and for how long it is locked out.").otherwise("1m"),
 )
 
 type rawRevocation struct {
