@@ -57,7 +57,7 @@ func TestPicksUp(t *testing.T) {
 	n.stop()
 	nodes[0].stop()
 	redis.FlushAll(t.Context())
-	n = e.start(t, dir).synced()
+	e.start(t, dir).synced()
 	eventually(t, "an emptied Redis has all of them", func() bool { return members(t, redis) == int64(all) })
 }
 
