@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"gatehouse/internal/trace"
 )
 
 func TestAccessLog(t *testing.T) {
@@ -36,6 +38,26 @@ func TestAccessLog(t *testing.T) {
 	}
 	if l := lines[1]; l["level"] != "WARN" || l["upstream_error"] != "dial" || l["decision"] != "allow" {
 		t.Errorf("upstream failure: %v", l)
+	}
+}
+
+// A secret or a token that a caller puts into the path, the method or the Host is not written, however long the path is.
+func TestAccessLogLeavesSecretsOut(t *testing.T) {
+	const secret, token = "gatecs_7QyN3", "eyJhbGciOiJFUzI1NiJ9.e30.c2ln"
+	for _, r := range []Record{
+		{Path: "/orders/" + secret + "/" + token + "/lines"},
+		{Path: "/" + strings.Repeat("x", maxField-4) + secret},
+		{Method: token, Path: "/"},
+		{Host: token, Path: "/"},
+	} {
+		var buf bytes.Buffer
+		AccessLog{slog.New(slog.NewJSONHandler(&buf, nil))}.Finish(&r)
+		if line := buf.String(); strings.Contains(line, "gatecs") || strings.Contains(line, "eyJ") || !strings.Contains(line, "looks like a secret") {
+			t.Errorf("written: %s", line)
+		}
+	}
+	if got := trace.Logged("/orders/" + secret + "/lines"); !strings.HasPrefix(got, "/orders/(") || !strings.HasSuffix(got, ")/lines") {
+		t.Errorf("the rest of the path is lost: %s", got)
 	}
 }
 

@@ -4,13 +4,15 @@ import (
 	"context"
 	"log/slog"
 	"time"
+
+	"gatehouse/internal/trace"
 )
 
 // maxField bounds what a caller can make us write in one field of a log line, in bytes.
 const maxField = 256
 
 // AccessLog writes one line for each finished exchange: at level info, and at warn where we ourselves failed (5xx). The
-// query, headers and bodies are never part of it.
+// query, headers and bodies are never part of it, and of the path that part is not which looks like a secret or a token.
 type AccessLog struct{ Log *slog.Logger }
 
 // Finish implements Sink.
@@ -25,9 +27,9 @@ func (a AccessLog) Finish(r *Record) {
 	}
 	attrs := append(make([]slog.Attr, 0, 24),
 		slog.String("request_id", r.ID),
-		slog.String("method", short(r.Method)),
-		slog.String("host", short(r.Host)),
-		slog.String("path", short(r.Path)),
+		slog.String("method", short(trace.Logged(r.Method))),
+		slog.String("host", short(trace.Logged(r.Host))),
+		slog.String("path", short(trace.Logged(r.Path))),
 		slog.Int("status", r.Status),
 		slog.String("decision", r.Verdict.String()),
 		slog.Float64("ms", millis(r.Duration)),
