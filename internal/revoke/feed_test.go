@@ -640,7 +640,7 @@ func TestPublicationIsIdempotent(t *testing.T) {
 		{rule(now-9, now+900), 5},
 		{rule(now+60, now+900), 5}, // refused
 	} {
-		_, refused, err := f.publish(t.Context(), []Entry{tt.entry})
+		_, refused, err := f.publish(t.Context(), []Entry{tt.entry}, false)
 		if err != nil || (len(refused) == 1) != (tt.entry.NotBefore > now) {
 			t.Fatalf("publication %d: refused %v, %v", i, refused, err)
 		}
@@ -656,6 +656,39 @@ func TestPublicationIsIdempotent(t *testing.T) {
 	if got := c.HGet(t.Context(), "gh:{rev}:rule", "client 5:localc").Val(); got != want {
 		t.Errorf("the rule is %q, wanted %q", got, want)
 	}
+}
+
+// A publication that got no further than the truth, as with a user that may not XADD, is no success the second time either. The
+// others hear of it once the log takes it.
+func TestPublicationThatStopsHalfway(t *testing.T) {
+	t.Parallel()
+	e, nodes := fleet(t, 2)
+	n, c := nodes[0], e.server.Client()
+	allow := func(rule string) {
+		if err := c.Do(t.Context(), "ACL", "SETUSER", "default", rule).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	allow("-xadd")
+	for _, entry := range []Entry{live("a"), {Kind: Client, Issuer: "local", Name: "billing"}} {
+		if res := n.mustRevoke(entry); !res.Local || res.Shared {
+			t.Errorf("Revoke = %+v", res)
+		}
+	}
+	for range 3 { // and so it was offered again
+		at := n.feed.beatAt.Load()
+		eventually(t, "a heartbeat", func() bool { return n.feed.beatAt.Load() > at })
+	}
+	if got := n.Stats().Outbox; got != 2 {
+		t.Errorf("%d wait for Redis, wanted 2", got)
+	}
+	if members(t, c) != 1 || !c.HExists(t.Context(), "gh:{rev}:rule", "client 5:localbilling").Val() {
+		t.Error("the truth lacks one of them, which those who compare would have seen")
+	}
+	allow("+xadd")
+	nodes[1].sees("a")
+	eventually(t, "the rule is there", func() bool { return nodes[1].NotBefore("local", "billing", "") > 0 })
+	eventually(t, "nothing waits", func() bool { return n.Stats().Outbox == 0 })
 }
 
 func TestScriptFlushLosesNothing(t *testing.T) {
@@ -714,7 +747,7 @@ func TestLogIsBounded(t *testing.T) {
 		for i := range batch {
 			batch[i] = Entry{Kind: Token, ID: id(n + uint64(i)), Expires: expires}
 		}
-		if _, _, err := f.publish(t.Context(), batch); err != nil {
+		if _, _, err := f.publish(t.Context(), batch, false); err != nil {
 			t.Fatal(err)
 		}
 	}

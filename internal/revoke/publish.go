@@ -9,13 +9,18 @@ import (
 const pushCount = 200
 
 // publish adds entries to the truth and the log, and returns the log's head and the positions of rules that Redis refused,
-// as their T was more than readAhead seconds ahead of the fleet's time.
-func (f *Feed) publish(ctx context.Context, entries []Entry) (head streamID, refused []int, err error) {
+// as their T was more than readAhead seconds ahead of the fleet's time. The log gets those that are new to the truth, or all of them
+// where they waited: an earlier publication may have failed between the truth and the log.
+func (f *Feed) publish(ctx context.Context, entries []Entry, waited bool) (head streamID, refused []int, err error) {
 	if len(entries) == 0 {
 		return streamID{}, nil, nil
 	}
-	args := make([]any, 0, 3+4*len(entries))
-	args = append(args, logLength, readAhead, f.clock.lead().Milliseconds())
+	logged := "new"
+	if waited {
+		logged = "all"
+	}
+	args := make([]any, 0, 4+4*len(entries))
+	args = append(args, logLength, readAhead, f.clock.lead().Milliseconds(), logged)
 	for i := range entries {
 		e, kind := &entries[i], "rule"
 		if e.Kind == Token {
@@ -60,7 +65,7 @@ func (f *Feed) flush(ctx context.Context) error {
 	for len(waiting) > 0 {
 		batch := waiting[:min(pushCount, len(waiting))]
 		waiting = waiting[len(batch):]
-		_, refused, err := f.publish(ctx, batch)
+		_, refused, err := f.publish(ctx, batch, true)
 		if err != nil {
 			return err
 		}
@@ -82,9 +87,10 @@ func (f *Feed) unqueue() error {
 
 // share publishes an entry of this node and returns whether Redis has it, and how far it has come.
 func (f *Feed) share(ctx context.Context, e Entry) Result {
-	f.outbox.add(e)
+	e.Reason = ""
 	res := Result{Applied: 1, Live: f.nodes()}
-	head, refused, err := f.publish(ctx, []Entry{e})
+	head, refused, err := f.publish(ctx, []Entry{e}, f.outbox.holds(e))
+	f.outbox.add(e) // not before: the heartbeat must not publish it at the same time, and fail between truth and log
 	if err != nil {
 		f.log.Warn("revocation queued until redis is back", "err", f.hint(err))
 		f.beatSoon() // where the connection alone was cut, that is now

@@ -1,7 +1,8 @@
--- Adds revocations to the truth, and to the feed those that are new there. Safe to repeat.
+-- Adds revocations to the truth, and to the feed those that are new there, or all. Safe to repeat: all is for those that the feed
+-- may lack although the truth has them, since an earlier call failed between the two.
 -- KEYS: 1 tokens, 2 rules, 3 log, 4 head
 -- ARGV: 1 length of the log, 2 seconds that a T may be ahead of the fleet's time,
---       3 milliseconds that the fleet's time is ahead of this clock,
+--       3 milliseconds that the fleet's time is ahead of this clock, 4 what the feed gets, "new" or "all",
 --       then for each entry: "token" or "rule", member, T, expiry
 -- Returns the head, and the positions of the rules refused as too far ahead, from 0.
 -- The fleet's time is not given as such: the node reckons it by its own clock, which may step at any moment.
@@ -35,21 +36,29 @@ local function addRule(member, t, exp)
   return t, exp
 end
 
-for i = 4, #ARGV, 4 do
+-- All of the truth first: what can't be added to the feed keeps no other revocation from those who compare.
+local news = {}
+for i = 5, #ARGV, 4 do
   local kind, member, t, exp = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]
-  local new = false
+  local new = ARGV[4] == 'all'
   if kind == 'token' then
-    new = redis.call('ZADD', KEYS[1], 'GT', 'CH', exp, member) == 1
+    new = redis.call('ZADD', KEYS[1], 'GT', 'CH', exp, member) == 1 or new
   elseif tonumber(t) > latest then
-    refused[#refused + 1] = (i - 4) / 4
+    refused[#refused + 1] = (i - 5) / 4
+    new = false
   else
-    t, exp = addRule(member, t, exp)
-    new = t ~= nil
+    local newT, newExp = addRule(member, t, exp)
+    if newT then
+      t, exp, new = newT, newExp, true
+    end
   end
   if new then
-    head = redis.call('XADD', KEYS[3], 'MAXLEN', '~', ARGV[1], '*',
-      'prev', head, 'kind', kind, 'member', member, 't', t, 'exp', exp)
-    redis.call('SET', KEYS[4], head)
+    news[#news + 1] = {kind, member, t, exp}
   end
+end
+for _, e in ipairs(news) do
+  head = redis.call('XADD', KEYS[3], 'MAXLEN', '~', ARGV[1], '*',
+    'prev', head, 'kind', e[1], 'member', e[2], 't', e[3], 'exp', e[4])
+  redis.call('SET', KEYS[4], head)
 end
 return {head, refused}

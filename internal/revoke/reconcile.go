@@ -173,7 +173,7 @@ func (f *Feed) push(ctx context.Context) error {
 }
 
 func (f *Feed) pushed(ctx context.Context, batch []Entry) error {
-	_, refused, err := f.publish(ctx, batch)
+	_, refused, err := f.publish(ctx, batch, false)
 	for _, at := range refused {
 		f.outbox.add(batch[at])
 	}
