@@ -128,6 +128,7 @@ func (g *Gateway) Near(t *trace.Trace) {
 		}
 		if p := table.find(&path); p != nil {
 			t.Near = append(t.Near, p.lines("")...)
+			t.Near = append(t.Near, table.outdone(p, &path, t.Method)...)
 		}
 	case authz.NoRoute, authz.MalformedRequest:
 		t.Near = append(t.Near, g.elsewhere(host, &path)...)

@@ -162,7 +162,7 @@ func TestNear(t *testing.T) {
 	other := at("GET /people/{id}", "c:9")
 	other.API = &API{Name: "people", Hosts: []string{"people.example"}}
 	w := newWorld(t, nil, at("GET /orders", "c:1"), at("POST /orders", "c:2"), at("GET /orders/{id}", "c:3"), at("GET /orders/{id}/items/{item}", "c:4"),
-		at("/files/{path...}", "c:5"), at("GET /health", "c:6"), other)
+		at("/files/{path...}", "c:5"), at("GET /health", "c:6"), other, at("GET /users/{path...}", "c:7"), at("DELETE /users/{id}", "c:8"))
 	for _, tt := range []struct {
 		method, host, path string
 		want               []string
@@ -177,6 +177,10 @@ func TestNear(t *testing.T) {
 		{"GET", "people.example", "/health", []string{"GET /health on the host gate.example c:6"}},
 		{"GET", "", "/nothing/like/it/at/all", nil},
 		{"PUT", "", "/orders", []string{"GET /orders c:1", "POST /orders c:2"}},
+		{"GET", "", "/users/7", []string{"DELETE /users/{id} c:8",
+			"GET /users/{path...}, which does not count here: the most specific path wins, then its methods c:7"}},
+		{"PUT", "", "/users/7", []string{"DELETE /users/{id} c:8"}},
+		{"POST", "", "/oauth/tokens", []string{"/oauth/token, an endpoint of the gateway itself "}},
 	} {
 		host := tt.host
 		if host == "" {

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"cmp"
+	"net/http"
 	"slices"
 	"strings"
 
@@ -9,10 +10,11 @@ import (
 	"gatehouse/internal/trace"
 )
 
-// The most routes that are proposed, and the cost above which a pattern is not what was meant.
+// The most routes that are proposed, and the costs above which a pattern is not what was meant: by itself, and beyond the nearest.
 const (
 	proposals = 3
 	farthest  = 5
+	behind    = 2
 )
 
 // nearest are the routes whose patterns are most like the path, those that take the method first. It is no work for the way
@@ -28,11 +30,8 @@ func (t *table) nearest(method, target string) (out []trace.Line) {
 	var list []candidate
 	segments := strings.Split(strings.TrimPrefix(target, "/"), "/")
 	for _, p := range t.paths {
-		if p.own != nil {
-			continue
-		}
 		cost := alike(segments, strings.Split(strings.TrimPrefix(p.pattern, "/"), "/"))
-		if p.method(method) == nil {
+		if p.own == nil && p.method(method) == nil {
 			cost++
 		}
 		if cost <= farthest {
@@ -41,13 +40,36 @@ func (t *table) nearest(method, target string) (out []trace.Line) {
 	}
 	slices.SortFunc(list, func(a, b candidate) int { return cmp.Or(a.cost-b.cost, strings.Compare(a.p.pattern, b.p.pattern)) })
 	for _, c := range list {
+		if c.cost > list[0].cost+behind {
+			break
+		}
 		lines := c.p.lines("")
 		if rt := c.p.method(method); rt != nil {
 			lines = []trace.Line{{Text: rt.Match, Where: rt.Where}}
+		} else if c.p.own != nil {
+			lines = []trace.Line{{Text: c.p.pattern + ", an endpoint of the gateway itself"}}
 		}
 		out = append(out, lines...)
 	}
 	return out[:min(len(out), proposals)]
+}
+
+// outdone are the routes that would take path and method, were it not for p, whose pattern is more specific. Like nearest, it
+// looks at every path.
+func (t *table) outdone(p *path, at *canonical, method string) (out []trace.Line) {
+	for _, other := range t.paths {
+		rt := other.method(method)
+		if other == p || rt == nil {
+			continue
+		}
+		alone := table{mux: http.NewServeMux()}
+		alone.mux.Handle(other.pattern, other)
+		if alone.find(at) == other {
+			out = append(out, trace.Line{Text: rt.Match + ", which does not count here: the most specific path wins, then its methods", Where: rt.Where})
+		}
+	}
+	slices.SortFunc(out, func(a, b trace.Line) int { return strings.Compare(a.Text, b.Text) })
+	return out
 }
 
 // alike is how far a path is from a pattern: what it costs to turn the one's segments into the other's.

@@ -119,6 +119,11 @@ func (s *snapshot) hintOwn(t *trace.Trace) {
 	c := s.client(t.Client)
 	switch t.Reason {
 	case "invalid_client", "too_many_requests", "temporarily_unavailable":
+		if step := t.Step(trace.Quota); step != nil && step.Outcome == trace.Failed && c != nil {
+			t.Why = append(t.Why, trace.Line{Text: "client " + c.ID + " has a quota", Where: where(c.Pos)})
+			t.Fix = append(t.Fix, "have the client keep each token until shortly before it expires; or raise its quota")
+			return
+		}
 		s.hintAuthentication(t)
 	case "invalid_scope":
 		s.hintAsked(t, c)
@@ -163,11 +168,20 @@ func (s *snapshot) hintAuthentication(t *trace.Trace) {
 		s.nearClient(t, t.Asked.Claimed)
 	}
 	if fix := authFixes[t.Asked.Failure]; fix != "" {
-		if claimed != nil {
-			fix = strings.ReplaceAll(fix, " ID", " "+quote(claimed.ID))
-		}
-		t.Fix = append(t.Fix, fix)
+		t.Fix = append(t.Fix, s.filled(fix, claimed))
 	}
+}
+
+// filled is a fix whose commands can be pasted: with the client's id where that is known, and with the configuration's file.
+func (s *snapshot) filled(fix string, c *config.Client) string {
+	fix = strings.ReplaceAll(fix, "gatehouse client list", s.command("client list"))
+	if c == nil {
+		return fix
+	}
+	for _, name := range []string{"client rotate", "client show", "client enable"} {
+		fix = strings.ReplaceAll(fix, "gatehouse "+name+" ID", s.command(name, c.ID))
+	}
+	return fix
 }
 
 // hintHook is about a hook that denied, or did not answer.

@@ -75,6 +75,8 @@ func TestQuotaIsExact(t *testing.T) {
 		}
 		if a := s.post(nodes[0], "/oauth/token", "limited", clientCredentials); a.status != 429 || a.header.Get("Retry-After") == "" {
 			t.Errorf("after a reload: %d %v", a.status, a.header)
+		} else if tr := nodes[0].denial(a.header.Get("X-Request-Id")).Trace; len(tr.Why) != 1 || tr.Why[0].Where == "" || len(tr.Fix) != 1 || !strings.Contains(tr.Fix[0], "raise its quota") {
+			t.Errorf("the trace says why %v, and what to do %v", tr.Why, tr.Fix)
 		}
 		_, metrics := nodes[0].adminBody("GET", "/metrics")
 		for _, want := range []string{`gatehouse_quota_used_ratio{client="limited",quota="quota"} 1`, `gatehouse_token_requests_total{result="too_many_requests"}`,

@@ -140,7 +140,7 @@ func TestDenialsOfTheTokenEndpoint(t *testing.T) {
 		says           []string
 	}{
 		{"biling-worker", "invalid_client", with(), trace.Client, []string{"unknown client", "the client billing-worker", "clients.yaml:"}},
-		{"off", "invalid_client", with(), trace.Client, []string{"client disabled", "gatehouse client enable off"}},
+		{"off", "invalid_client", with(), trace.Client, []string{"client disabled", "gatehouse client enable off -c "}},
 		{"billing-worker", "invalid_scope", with("scope", "orders:raed"), trace.Grant, []string{`did you mean "orders:read"`, "billing-worker is granted orders:[orders:read]"}},
 		{"billing-worker", "invalid_scope", with("scope", "orders:write"), trace.Grant, []string{"Fix:  gatehouse client grant billing-worker orders:orders:write"}},
 		{"billing-worker", "invalid_scope", with("scope", "a  b"), trace.Scope, []string{"one space"}},
