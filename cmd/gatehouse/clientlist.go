@@ -23,11 +23,18 @@ type clientView struct {
 	Subject    map[string]string   `json:"tls_subject,omitempty"`
 	Grants     map[string][]string `json:"grants"`
 	TTL        string              `json:"ttl,omitempty"`
+	Limits     []limitView         `json:"rate_limits"` // its own, in place of its APIs' by client
 	Quotas     []quotaView         `json:"quotas"`
 	Introspect []string            `json:"introspect"`
 	Secrets    []secretView        `json:"secrets"`
 
 	LastTokenDay string `json:"last_token_day,omitempty"` // of list --unused alone
+}
+
+type limitView struct {
+	Requests int64  `json:"requests"`
+	Per      string `json:"per"`
+	Burst    int64  `json:"burst"`
 }
 
 type quotaView struct {
@@ -46,7 +53,7 @@ type secretView struct {
 
 func viewOf(c config.Client, now time.Time) clientView {
 	v := clientView{ID: c.ID, Disabled: c.Disabled, Auth: c.Auth, Grants: map[string][]string{}, Introspect: append([]string{}, c.Introspect...),
-		Quotas: []quotaView{}, Secrets: []secretView{}}
+		Limits: []limitView{}, Quotas: []quotaView{}, Secrets: []secretView{}}
 	for api, scopes := range c.Grants {
 		v.Grants[api] = append([]string{}, scopes...) // not null where there are none
 	}
@@ -55,6 +62,9 @@ func viewOf(c config.Client, now time.Time) clientView {
 	}
 	if c.TTL > 0 {
 		v.TTL = c.TTL.String()
+	}
+	for _, l := range c.RateLimits {
+		v.Limits = append(v.Limits, limitView{l.Requests, l.Per.String(), l.Burst})
 	}
 	for _, q := range c.Quotas {
 		mode := "enforce"
@@ -90,7 +100,7 @@ func newClientShow() *cobra.Command {
 	var output string
 	cmd := &cobra.Command{
 		Use:   "show ID",
-		Short: "Show a client: its grants, its secrets' ages and ends, its quotas",
+		Short: "Show a client: its grants, its secrets' ages and ends, its limits and quotas",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := checkOutput(cmd, output); err != nil {
@@ -138,6 +148,13 @@ func (v clientView) print(out io.Writer) error {
 	}
 	row("grants", v.grants())
 	row("ttl", v.TTL)
+	for _, l := range v.Limits {
+		text := fmt.Sprintf("%d per %s", l.Requests, l.Per)
+		if l.Burst != l.Requests {
+			text += fmt.Sprintf(", burst %d", l.Burst)
+		}
+		row("limit", text)
+	}
 	for _, q := range v.Quotas {
 		row("quota", fmt.Sprintf("%d tokens per %s, %s", q.Tokens, q.Per, q.Mode))
 	}

@@ -53,7 +53,7 @@ load, now or after the change, in which case nothing is written.`,
 		},
 	}
 	fl := cmd.Flags()
-	fl.StringVar(&f.api, "api", "", "name of the API; may be left out where there is one alone")
+	fl.StringVar(&f.api, "api", "", "name of the API; may be left out where there is one alone, or where one alone has an openapi and no FILE is given")
 	fl.BoolVar(&f.diff, "diff", false, "show what would change, and write nothing (the default)")
 	fl.BoolVar(&f.write, "write", false, "write it")
 	fl.BoolVar(&f.allowPublic, "allow-public", false, "with --write: routes may become public")
@@ -67,7 +67,7 @@ func (f *importFlags) run(cmd *cobra.Command, args []string) error {
 	if err != nil {
 		return err
 	}
-	api, err := f.choose(cmd, cfg)
+	api, err := f.choose(cmd, cfg, len(args) == 1)
 	if err != nil {
 		return err
 	}
@@ -109,14 +109,21 @@ func (f *importFlags) run(cmd *cobra.Command, args []string) error {
 	return f.finish(cmd, file, in, plan, changed)
 }
 
-// choose finds the API.
-func (f *importFlags) choose(cmd *cobra.Command, cfg *config.Config) (*config.API, error) {
+// choose finds the API: without --api the only one, or the only one that notes its document, if none is named.
+func (f *importFlags) choose(cmd *cobra.Command, cfg *config.Config, named bool) (*config.API, error) {
 	var names []string
+	var noted []*config.API
 	for i, a := range cfg.APIs {
 		if a.Name == f.api || f.api == "" && len(cfg.APIs) == 1 {
 			return &cfg.APIs[i], nil
 		}
 		names = append(names, a.Name)
+		if a.OpenAPI != "" {
+			noted = append(noted, &cfg.APIs[i])
+		}
+	}
+	if f.api == "" && len(noted) == 1 && !named {
+		return noted[0], nil
 	}
 	if f.api == "" {
 		return nil, usage(cmd, fmt.Errorf("which API? give --api, one of: %s", strings.Join(names, ", ")))

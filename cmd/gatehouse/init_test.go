@@ -333,6 +333,14 @@ func TestDrift(t *testing.T) {
 	if r := gatehouse(t, "", "import", "openapi"); r.code != 0 || r.stdout != "" {
 		t.Errorf("a second import: %+v", r)
 	}
+	// Beside an API without a document, the one that has it is meant, unless a FILE is given.
+	put(t, "config.yaml", after+"  other: {audience: other, upstream: \"http://127.0.0.1:9002\", routes: [{match: GET /other, auth: token}]}\n")
+	if r := gatehouse(t, "", "import", "openapi"); r.code != 0 || r.stdout != "" {
+		t.Errorf("beside another API: %+v", r)
+	}
+	if r := gatehouse(t, "", "import", "openapi", "petstore.yaml"); r.code != 2 || !strings.Contains(r.stderr, "one of: other, petstore") {
+		t.Errorf("beside another API, a document: %+v", r)
+	}
 }
 
 // What would open a route, or would not load, is not written.

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"regexp"
 	"strings"
 	"time"
 
@@ -258,13 +259,20 @@ func (q tokenRequest) get(ctx context.Context, prove credential) (out issued, er
 		if wait := res.Header.Get("Retry-After"); wait != "" {
 			refused = fmt.Errorf("%w; try again in %s s", refused, wait)
 		}
-		return out, &codedError{exitDenied, fmt.Errorf("%w\n%s", refused, q.after(answer.Error))}
+		return out, &codedError{exitDenied, fmt.Errorf("%w\n%s", refused, q.after(answer.Error, res.Header.Get("X-Request-Id")))}
 	}
 	return answer.issued, nil
 }
 
-// after is what to do about a refusal.
-func (q tokenRequest) after(code string) string {
+// ourRequest is what a request id of ours looks like.
+var ourRequest = regexp.MustCompile(`^[0-9A-Z]{26}$`)
+
+// after is what to do about a refusal, whose request has this id; what is none of ours is as good as none.
+func (q tokenRequest) after(code, request string) string {
+	why := "why: gatehouse status lists the last refusals"
+	if ourRequest.MatchString(request) {
+		why = "why: gatehouse explain " + request
+	}
 	id := shellQuote(q.client)
 	switch code {
 	case "invalid_client":
@@ -272,8 +280,8 @@ func (q tokenRequest) after(code string) string {
 			return "what must its certificate name? gatehouse client show " + id
 		}
 		return "is the secret one of its own, and live? gatehouse client show " + id + "; another one: gatehouse client rotate " + id
-	case "invalid_scope", "invalid_target", "access_denied", "unauthorized_client":
-		return "what it is granted: gatehouse client show " + id
+	case "invalid_scope", "invalid_target", "unauthorized_client":
+		return "what it is granted: gatehouse client show " + id + "; " + why
 	}
-	return "why: gatehouse status lists the last refusals"
+	return why
 }

@@ -68,6 +68,16 @@ func TestClientFromCreateToDelete(t *testing.T) {
 			t.Errorf("--unused %s: %+v", days, r)
 		}
 	}
+	if r := client("show", "worker"); r.code != 0 || !strings.Contains(r.stdout, "limit   50 per 1m") {
+		t.Errorf("show: %+v", r)
+	}
+	elsewhere := gatehouse(t, "", "token", "get", "--audience", "orders", "-c", path)
+	_, id, _ := strings.Cut(elsewhere.stderr, "why: gatehouse explain ")
+	if id = strings.TrimSpace(id); elsewhere.code != exitDenied || id == "" {
+		t.Errorf("token get for no audience: %+v", elsewhere)
+	} else if r := gatehouse(t, "", "explain", id, "-c", path); r.code != exitDenied || !strings.Contains(r.stdout, "Fix:  gatehouse token get --audience ") {
+		t.Errorf("explain %s: %+v", id, r)
+	}
 	if r := client("delete", "worker", "--yes"); r.code != 0 || r.stdout != "worker is deleted\n" {
 		t.Errorf("delete: %+v", r)
 	}

@@ -4,8 +4,10 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/url"
@@ -104,8 +106,27 @@ func (p *prober) redis() {
 		if fix := saidBy(err); fix != "" {
 			return fmt.Errorf("%s (%w)", fix, err)
 		}
-		return plainDial(err)
+		return overTLS(r.TLS, plainDial(err))
 	})
+}
+
+// overTLS adds to an error of a connection to Redis what the configuration's tls may have to do with it.
+func overTLS(wanted bool, err error) error {
+	var host x509.HostnameError
+	var authority x509.UnknownAuthorityError
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &host):
+		return fmt.Errorf("%w — set tls.server_name to a name in its certificate", err)
+	case errors.As(err, &authority):
+		return fmt.Errorf("%w — set tls.ca_file to who signed its certificate", err)
+	case !wanted && errors.Is(err, io.EOF):
+		return fmt.Errorf("it ended the connection without a word (%w): if it speaks TLS, set tls", err)
+	case wanted && strings.HasPrefix(err.Error(), "no answer"):
+		return fmt.Errorf("%w: does it speak TLS?", err)
+	}
+	return err
 }
 
 // redisPatience is how long a standalone Redis is asked until it says something: connections to one that only reads are cut

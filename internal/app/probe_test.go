@@ -102,6 +102,8 @@ func TestProbeRedis(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t, "--requirepass", "the-password")
 	replica := redistest.Start(t, "--replicaof", "127.0.0.1", "1")
+	args, ca := redistest.TLSArgs(t)
+	secure := redistest.Start(t, append(args, "--tls-auth-clients", "no")...)
 	look := func(redis string) string {
 		t.Helper()
 		return probed(t, map[string]string{
@@ -117,6 +119,11 @@ func TestProbeRedis(t *testing.T) {
 		{"no password", at(server.Addr(), ""), "asks for a password"},
 		{"a replica", at(replica.Addr(), ""), "it is a replica"},
 		{"nobody", at(closed(t), ""), "connection refused"},
+		{"over TLS", at(secure.Addr(), fmt.Sprintf(", tls: {ca_file: %q}", ca)), ""},
+		{"TLS unasked", at(secure.Addr(), ""), "if it speaks TLS, set tls"},
+		{"TLS unknown to it", at(server.Addr(), fmt.Sprintf(", password_file: good, tls: {ca_file: %q}", ca)), "does it speak TLS?"},
+		{"another name", at(secure.Addr(), fmt.Sprintf(", tls: {ca_file: %q, server_name: redis.internal}", ca)), "set tls.server_name"},
+		{"another authority", at(secure.Addr(), ", tls: {}"), "set tls.ca_file"},
 	} {
 		if got := look(tc.redis); (tc.want == "") != (got == "") || !strings.Contains(got, tc.want) || strings.Contains(got, "the-password") {
 			t.Errorf("%s: %q, want %q", tc.name, got, tc.want)
