@@ -141,19 +141,29 @@ func (s *snapshot) hintOwn(t *trace.Trace) {
 
 // authFixes are what to do about a client that did not authenticate, by why it did not.
 var authFixes = map[string]string{
-	"no_credentials":      "send the id and the secret by HTTP Basic: curl -u ID:SECRET",
-	"malformed":           "send the id and the secret by HTTP Basic: curl -u ID:SECRET",
-	"unknown_client":      "gatehouse client list shows the clients that there are",
-	"wrong_secret":        "look for a space or a line end that went along with the secret; gatehouse client rotate ID makes a new one",
-	"secret_not_live":     "gatehouse client show ID says when each secret is good; gatehouse client rotate ID makes a new one",
-	"wrong_method":        "authenticate as auth in clients.yaml says, or change it",
-	"client_disabled":     "gatehouse client enable ID",
-	"invalid_assertion":   "the assertion has iss and sub equal to the client's id, aud equal to public_url, exp at most 5 minutes ahead, and a jti",
-	"assertion_replayed":  "make a new assertion, with a jti of its own, for each request",
-	"invalid_certificate": "see what its certificate names: openssl x509 -noout -subject -ext subjectAltName; and that tls_subject, or jwks_file, says the same",
-	"locked_out":          "wait for as long as Retry-After says; the failures before it have the reason",
-	"no_keys":             "see that the jwks_uri of the client can be reached from here",
+	"no_credentials":     "send the id and the secret by HTTP Basic: curl -u ID:SECRET; or what the client's auth in clients.yaml asks for",
+	"malformed":          "send the id and the secret by HTTP Basic: curl -u ID:SECRET",
+	"unknown_client":     "gatehouse client list shows the clients that there are",
+	"wrong_secret":       "look for a space or a line end that went along with the secret; gatehouse client rotate ID makes a new one",
+	"secret_not_live":    "gatehouse client show ID says when each secret is good; gatehouse client rotate ID makes a new one",
+	"wrong_method":       "authenticate as auth in clients.yaml says, or change it",
+	"client_disabled":    "gatehouse client enable ID",
+	"invalid_assertion":  "the assertion has iss and sub equal to the client's id, aud equal to public_url, exp at most 5 minutes ahead, and a jti",
+	"assertion_replayed": "make a new assertion, with a jti of its own, for each request",
+	"invalid_certificate": "see what its certificate names: openssl x509 -noout -subject -ext subjectAltName; and that tls_subject, or jwks_file, says the same; " +
+		"for tls_client_auth, that server.tls.client_ca_file has who signed it",
+	"locked_out": "wait for as long as Retry-After says; the failures before it have the reason",
+	"no_keys":    "see that the jwks_uri of the client can be reached from here",
 }
+
+// proofFixes are what to do about a client that sent a secret, by the auth that it has in place of one.
+var proofFixes = map[string]string{
+	"private_key_jwt":             "send a client_assertion that is signed with a key of the client",
+	"tls_client_auth":             showCertificate,
+	"self_signed_tls_client_auth": showCertificate,
+}
+
+const showCertificate = "show the client's certificate in the TLS handshake: gatehouse token get --cert-file FILE --key-file FILE"
 
 func (s *snapshot) hintAuthentication(t *trace.Trace) {
 	if t.Asked == nil || t.Asked.Failure == "" {
@@ -166,6 +176,11 @@ func (s *snapshot) hintAuthentication(t *trace.Trace) {
 		t.Why = append(t.Why, trace.Line{Text: "the request named the client " + claimed.ID, Where: where(claimed.Pos)})
 	case t.Asked.Claimed != "":
 		s.nearClient(t, t.Asked.Claimed)
+	}
+	if claimed != nil && t.Asked.Failure == "wrong_secret" && proofFixes[claimed.Auth] != "" {
+		t.Why = append(t.Why, trace.Line{Text: "its auth is " + claimed.Auth + ", with which no secret counts", Where: where(claimed.Pos)})
+		t.Fix = append(t.Fix, proofFixes[claimed.Auth])
+		return
 	}
 	if fix := authFixes[t.Asked.Failure]; fix != "" {
 		t.Fix = append(t.Fix, s.filled(fix, claimed))

@@ -122,7 +122,8 @@ func (s *site) carryOut(n *node, q adminapi.ExplainRequest, audience string, ask
 func TestDenialsOfTheTokenEndpoint(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, nil)
-	s.clients = map[string]string{"billing-worker": "grants: {orders: [orders:read]}", "off": "grants: {orders: []}\n    disabled: true", "idle": "grants: {orders: []}\n    grant_types: []"}
+	s.clients = map[string]string{"billing-worker": "grants: {orders: [orders:read]}", "off": "grants: {orders: []}\n    disabled: true", "idle": "grants: {orders: []}\n    grant_types: []",
+		"keyed": "grants: {orders: []}\n    auth: private_key_jwt\n    jwks_uri: http://127.0.0.1:2/jwks"}
 	s.writeClients()
 	n := s.start()
 	with := func(pairs ...string) url.Values {
@@ -132,6 +133,7 @@ func TestDenialsOfTheTokenEndpoint(t *testing.T) {
 		}
 		return form
 	}
+	s.secrets["keyed"] = "another one" // than that in the file
 	s.secrets["biling-worker"] = s.secrets["billing-worker"]
 	for _, tt := range []struct {
 		client, reason string
@@ -141,6 +143,7 @@ func TestDenialsOfTheTokenEndpoint(t *testing.T) {
 	}{
 		{"biling-worker", "invalid_client", with(), trace.Client, []string{"unknown client", "the client billing-worker", "clients.yaml:"}},
 		{"off", "invalid_client", with(), trace.Client, []string{"client disabled", "gatehouse client enable off -c "}},
+		{"keyed", "invalid_client", with(), trace.Client, []string{"its auth is private_key_jwt", "clients.yaml:", "Fix:  send a client_assertion"}},
 		{"billing-worker", "invalid_scope", with("scope", "orders:raed"), trace.Grant, []string{`did you mean "orders:read"`, "billing-worker is granted orders:[orders:read]"}},
 		{"billing-worker", "invalid_scope", with("scope", "orders:write"), trace.Grant, []string{"Fix:  gatehouse client grant billing-worker orders:orders:write"}},
 		{"billing-worker", "invalid_scope", with("scope", "a  b"), trace.Scope, []string{"one space"}},
