@@ -1,57 +1,20 @@
 package tokenep
 
 import (
+	"bytes"
 	"context"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/rsa"
 	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/asn1"
 	"errors"
 	"fmt"
-	"net/netip"
 	"slices"
-	"strings"
 	"time"
 
 	"gatehouse/internal/token"
 )
-
-// Subject is what the certificate of a client must name (RFC 8705 §2.1.2). The zero value is named by none.
-type Subject struct {
-	Kind  string // dn, san_dns, san_uri, san_ip or san_email
-	Value string // a dn as pkix.RDNSequence writes it, a name of DNS in lower case, an address as netip writes it
-}
-
-// namedBy reports whether the certificate names s. Wildcards in it stand for nothing.
-func (s Subject) namedBy(c *x509.Certificate) bool {
-	if s.Value == "" {
-		return false
-	}
-	switch s.Kind {
-	case "dn":
-		var name pkix.RDNSequence
-		rest, err := asn1.Unmarshal(c.RawSubject, &name)
-		return err == nil && len(rest) == 0 && name.String() == s.Value
-	case "san_dns":
-		return slices.ContainsFunc(c.DNSNames, func(n string) bool { return strings.EqualFold(strings.TrimSuffix(n, "."), s.Value) })
-	case "san_email":
-		return slices.Contains(c.EmailAddresses, s.Value)
-	}
-	for _, u := range c.URIs {
-		if s.Kind == "san_uri" && u.String() == s.Value {
-			return true
-		}
-	}
-	for _, ip := range c.IPAddresses {
-		if a, ok := netip.AddrFromSlice(ip); ok && s.Kind == "san_ip" && a.Unmap().String() == s.Value {
-			return true
-		}
-	}
-	return false
-}
 
 // tryCertificate is mutual TLS (RFC 8705 §2): the handshake proved that the caller has the certificate's key. Its chain is verified
 // whoever is said to call, so that this takes as long for a client that is not there.
@@ -84,12 +47,41 @@ func verifyChain(chain []*x509.Certificate, roots *x509.CertPool, now time.Time)
 	if roots == nil {
 		return errors.New("there is no server.tls.client_ca_file")
 	}
-	between := x509.NewCertPool()
-	for _, c := range chain[1:] {
-		between.AddCert(c)
-	}
-	_, err := chain[0].Verify(x509.VerifyOptions{Roots: roots, Intermediates: between, CurrentTime: now, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}})
+	_, err := chain[0].Verify(x509.VerifyOptions{Roots: roots, Intermediates: between(chain), CurrentTime: now, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}})
 	return err
+}
+
+// maxBetween is how many authorities may stand between a certificate and one of client_ca_file.
+const maxBetween = 5
+
+// between are the authorities that lead, by their names, from the caller's own certificate to one of ours. Whoever comes may show
+// hundreds with one name and one key, in every order of which x509 would seek a way, on each request; so each name counts once.
+func between(chain []*x509.Certificate) *x509.CertPool {
+	pool, at := x509.NewCertPool(), chain[0]
+	names := [][]byte{at.RawSubject}
+	for range maxBetween {
+		next := issuerOf(at, chain[1:])
+		if next == nil || slices.ContainsFunc(names, func(n []byte) bool { return bytes.Equal(n, next.RawSubject) }) {
+			break
+		}
+		pool.AddCert(next)
+		names, at = append(names, next.RawSubject), next
+	}
+	return pool
+}
+
+// issuerOf is who signed c by what it says: of several with one name the first with the key that c names, else the first.
+func issuerOf(c *x509.Certificate, list []*x509.Certificate) (found *x509.Certificate) {
+	for _, i := range list {
+		switch {
+		case !bytes.Equal(i.RawSubject, c.RawIssuer):
+		case len(c.AuthorityKeyId) > 0 && bytes.Equal(i.SubjectKeyId, c.AuthorityKeyId):
+			return i
+		case found == nil:
+			found = i
+		}
+	}
+	return found
 }
 
 // ownCertificate is nil where the certificate's key is one that the client has registered. Nobody signs for it, so that all it says

@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -70,7 +71,11 @@ func New(o Options) (*Server, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	s := &Server{o: o, byName: map[string]*API{}, byAudience: map[string]*API{}, metadata: metadata(o.Issuer, o.Clients.certificateMethods())}
+	methods := o.Clients.certificateMethods()
+	if !slices.Contains(methods, methodTLS) {
+		o.ClientCAs = nil // no chain is good for anything, so that strangers' are not verified
+	}
+	s := &Server{o: o, byName: map[string]*API{}, byAudience: map[string]*API{}, metadata: metadata(o.Issuer, methods)}
 	for _, api := range o.APIs {
 		if api.Name == "" || api.Audience == "" || api.TTL < time.Second || !api.Algorithm.Known() || api.Dialect.Type() == "" {
 			return nil, fmt.Errorf("API %q needs a name, an audience, a lifetime of at least 1s, an algorithm and a dialect", api.Name)

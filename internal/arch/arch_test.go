@@ -26,7 +26,7 @@ var table = map[string][]string{
 		"internal/hashpool", "internal/hook", "internal/jwks", "internal/lastuse", "internal/lockout", "internal/replay", "internal/pulse", "internal/secret", "internal/statuspage"},
 
 	"proxy":   {"authz", "internal/exchange", "internal/lean", "internal/ratelimit", "internal/suggest", "internal/token", "internal/trace"},
-	"tokenep": {"authz", "internal/exchange", "internal/hook", "internal/ratelimit", "internal/revoke", "internal/secret", "internal/token", "internal/trace"},
+	"tokenep": {"authz", "internal/dn", "internal/exchange", "internal/hook", "internal/ratelimit", "internal/revoke", "internal/secret", "internal/token", "internal/trace"},
 	"authz":   {"internal/token"},
 
 	"internal/admin":           {"internal/adminapi", "internal/secret", "internal/trace"},
@@ -38,10 +38,11 @@ var table = map[string][]string{
 	"internal/blackbox":        {},
 	"internal/canary":          {},
 	"internal/clientsfile":     {},
-	"internal/config":          {"internal/secret", "internal/suggest"},
+	"internal/config":          {"internal/dn", "internal/secret", "internal/suggest"},
 	"internal/configfile":      {"internal/openapi"},
 	"internal/deploytest":      {},
 	"internal/demo":            {},
+	"internal/dn":              {},
 	"internal/exchange":        {"internal/trace"},
 	"internal/faults":          {},
 	"internal/keyring":         {"internal/redisx", "internal/secret", "internal/token"},

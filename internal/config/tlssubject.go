@@ -1,13 +1,12 @@
 package config
 
 import (
-	"errors"
 	"fmt"
 	"net/mail"
 	"net/netip"
 	"net/url"
-	"regexp"
-	"strings"
+
+	"gatehouse/internal/dn"
 )
 
 // The methods in which a client shows a certificate (RFC 8705 section 2).
@@ -19,15 +18,15 @@ const (
 // TLSSubject is what a client's certificate must name, in one of the ways of RFC 8705 section 2.1.2. The zero value names nothing.
 type TLSSubject struct {
 	Kind string // dn, san_dns, san_uri, san_ip or san_email; "": none
-	// Value is in the form in which it is compared: a dn without spaces around its commas and with the types in capitals, a name of
-	// DNS in lower case, an address as netip writes it.
+	// Value is in the form in which it is compared: a dn as package dn writes it, a name of DNS in lower case, an address as netip
+	// writes it, and all else as it stands in the file.
 	Value string
 }
 
 type rawTLSSubject struct{ dn, dns, uri, ip, email val[string] }
 
 var tlsSubjectForm = object(
-	is("dn", parsed("distinguished name", readDN), func(s *rawTLSSubject) *val[string] { return &s.dn }).
+	is("dn", parsed("distinguished name", dn.Parse), func(s *rawTLSSubject) *val[string] { return &s.dn }).
 		says("The whole subject, as RFC 4514 writes it: openssl x509 -noout -subject -nameopt RFC2253.").such(`"CN=billing,O=Example"`),
 	is("san_dns", aHost, func(s *rawTLSSubject) *val[string] { return &s.dns }).
 		says("A name of DNS among the certificate's alternative names; wildcards stand for nothing.").such("billing.internal"),
@@ -38,40 +37,6 @@ var tlsSubjectForm = object(
 	is("san_email", parsed("email address", readSubjectEmail), func(s *rawTLSSubject) *val[string] { return &s.email }).
 		says("An email address among them, byte for byte.").such("billing@example.com"),
 ).oneOf("dn", "san_dns", "san_uri", "san_ip", "san_email")
-
-// dnPart is one attribute of a distinguished name.
-var dnPart = regexp.MustCompile(`^([A-Za-z][A-Za-z0-9-]*|[0-9]+([.][0-9]+)*)=.+$`)
-
-// readDN brings a name into the form that crypto/x509 writes.
-func readDN(s string) (string, error) {
-	var out []string
-	for _, part := range splitDN(s, ',') {
-		var set []string
-		for _, attribute := range splitDN(part, '+') {
-			if attribute = strings.TrimSpace(attribute); !dnPart.MatchString(attribute) {
-				return "", errors.New("expected a distinguished name as in RFC 4514 — such as CN=billing,O=Example; openssl x509 -noout -subject -nameopt RFC2253 prints it")
-			}
-			name, value, _ := strings.Cut(attribute, "=")
-			set = append(set, strings.ToUpper(strings.TrimSpace(name))+"="+strings.TrimSpace(value))
-		}
-		out = append(out, strings.Join(set, "+"))
-	}
-	return strings.Join(out, ","), nil
-}
-
-// splitDN splits at a separator that no backslash stands before.
-func splitDN(s string, separator byte) (parts []string) {
-	start := 0
-	for i := 0; i < len(s); i++ {
-		switch s[i] {
-		case '\\':
-			i++
-		case separator:
-			parts, start = append(parts, s[start:i]), i+1
-		}
-	}
-	return append(parts, s[start:])
-}
 
 func readSubjectURI(s string) (string, error) {
 	if u, err := url.Parse(s); err != nil || !u.IsAbs() {
@@ -99,7 +64,7 @@ func readSubjectEmail(s string) (string, error) {
 func (s *rawTLSSubject) subject() TLSSubject {
 	for kind, x := range map[string]val[string]{"dn": s.dn, "san_dns": s.dns, "san_uri": s.uri, "san_ip": s.ip, "san_email": s.email} {
 		if x.set {
-			return TLSSubject{kind, strings.TrimSuffix(x.v, ".")}
+			return TLSSubject{kind, x.v}
 		}
 	}
 	return TLSSubject{}
