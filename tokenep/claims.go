@@ -1,6 +1,7 @@
 package tokenep
 
 import (
+	"bytes"
 	"encoding/json"
 	"net/http"
 	"slices"
@@ -25,13 +26,20 @@ func (c *Claim) text(client string) string { return strings.Join(c.Value, client
 // claims are what a token of the API says besides what every token does.
 func (a *API) claims(client *Client) (list []token.Claim) {
 	for i := range a.Claims {
-		value, err := json.Marshal(a.Claims[i].text(client.ID))
-		if err != nil {
-			panic(err) // text always marshals
-		}
-		list = append(list, token.Claim{Name: a.Claims[i].Name, Value: value})
+		list = append(list, token.Claim{Name: a.Claims[i].Name, Value: jsonText(a.Claims[i].text(client.ID))})
 	}
 	return list
+}
+
+// jsonText is s as JSON, with nothing escaped that need not be.
+func jsonText(s string) []byte {
+	var out bytes.Buffer
+	e := json.NewEncoder(&out)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(s); err != nil {
+		panic(err) // text is always encoded
+	}
+	return out.Bytes()
 }
 
 // askHook has the API's hook look at a token that is to be issued: it may leave out scopes, add claims, and refuse. Without an

@@ -213,3 +213,24 @@ func TestHook(t *testing.T) {
 		}
 	})
 }
+
+// TestClaimsAtTheirLimit: whatever claims the file may have, each client gets tokens that pass the gate.
+func TestClaimsAtTheirLimit(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, nil)
+	odd := strings.Repeat(`\`, 128)
+	s.client(odd, "grants: {orders: [orders:read]}")
+	ids := strings.Repeat("{client.id}", 7)
+	s.limit = "[]\n    claims: {'https://example.com/<&>': '" + strings.Repeat("<>&", 170) + "', 'urn:a': '" + ids + "', 'urn:b': '" + strings.Repeat(`\"`, 100) + "'}"
+	s.write()
+	n := s.start()
+	for _, client := range []string{"reader", odd} {
+		raw := s.token(n, client)
+		if got := payload(t, raw)["urn:a"]; got != strings.Repeat(client, 7) {
+			t.Errorf("%.10s: %v", client, got)
+		}
+		if a := n.call("GET", "/orders/1", raw); a.status != 200 {
+			t.Errorf("%.10s: %d %s", client, a.status, a.body)
+		}
+	}
+}

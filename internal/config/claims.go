@@ -1,6 +1,8 @@
 package config
 
 import (
+	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/url"
@@ -48,6 +50,8 @@ func readClaim(s string) (parts []claimPart, err error) {
 		return nil, errors.New("the value is empty — write one, or remove the claim")
 	case len(s) > maxClaimValue:
 		return nil, fmt.Errorf("the value has more than %d bytes", maxClaimValue)
+	case strings.Contains(s, "\x00"):
+		return nil, errors.New("the value holds a NUL, with which no token is read")
 	}
 	text := ""
 	for s != "" {
@@ -80,16 +84,17 @@ func unknownPlaceholder(name string) error {
 	return fmt.Errorf("unknown placeholder {%s} — the placeholders are {%s}; write {{ for a brace", clipText(name), strings.Join(placeholders, "}, {"))
 }
 
-// What the claims of an API may take in a token, with the longest client id that there may be.
+// What the claims of an API may take in a token, with the longest client id that there may be. It is half of what a token takes,
+// so that there is room for an id all of whose characters JSON writes in two bytes, and for claims of a hook.
 const (
 	maxClaims     = 16
-	maxClaimBytes = 2 << 10
+	maxClaimBytes = 2 << 10 // of JSON
 	maxClientID   = 128
 )
 
 // buildClaims fills in what is known of the API.
 func (r *reader) buildClaims(raw []entry[[]claimPart], api *API) (claims []Claim) {
-	bytes := 0
+	size := 0
 	for i, e := range raw {
 		c := Claim{Name: e.name, Value: []string{""}}
 		for _, p := range e.v {
@@ -106,11 +111,22 @@ func (r *reader) buildClaims(raw []entry[[]claimPart], api *API) (claims []Claim
 			}
 		}
 		claims = append(claims, c)
-		before := bytes
-		bytes += len(c.Name) + len(strings.Join(c.Value, strings.Repeat("x", maxClientID)))
-		if i == maxClaims || before <= maxClaimBytes && bytes > maxClaimBytes {
-			r.fail(e.key, "an API's claims are at most %d, with names and values of %d bytes together — clients send them with every request", maxClaims, maxClaimBytes)
+		before := size
+		size += jsonSize(c.Name) + jsonSize(strings.Join(c.Value, strings.Repeat("x", maxClientID))) + len(":,")
+		if i == maxClaims || before <= maxClaimBytes && size > maxClaimBytes {
+			r.fail(e.key, "an API's claims are at most %d, of %d bytes of JSON together — clients send them with every request", maxClaims, maxClaimBytes)
 		}
 	}
 	return claims
+}
+
+// jsonSize is how many bytes a text takes in a token.
+func jsonSize(s string) int {
+	var out bytes.Buffer
+	e := json.NewEncoder(&out)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(s); err != nil {
+		panic(err) // text is always encoded
+	}
+	return len(bytes.TrimSuffix(out.Bytes(), []byte("\n")))
 }

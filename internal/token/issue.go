@@ -35,7 +35,7 @@ type payload struct {
 
 // Issue signs an access token: by RFC 9068, with sub = client_id = Client; or as Auth0 does, with sub = Client@clients,
 // azp = Client and gty = client-credentials. Everything but the scopes and the claims is required; what is missing is an error.
-// Claims that CheckClaims refuses are its error.
+// Claims that CheckClaims refuses are its error, and so is a token of more than 8 KiB, which no gate looks at.
 func (k *PrivateKey) Issue(i Issue) (string, error) {
 	if i.Issuer == "" || i.Client == "" || i.Audience == "" || i.ID == "" {
 		return "", fmt.Errorf("a token wants an issuer, a client, an audience and an id: got %q, %q, %q, %q",
@@ -76,5 +76,8 @@ func (k *PrivateKey) sign(header string, body []byte) (string, error) {
 	}
 	out = append(out, '.')
 	out = base64.RawURLEncoding.AppendEncode(out, sig)
+	if len(out) > maxToken {
+		return "", fmt.Errorf("with its scopes and claims the token has %d bytes, and no more than %d are looked at", len(out), maxToken)
+	}
 	return string(out), nil
 }

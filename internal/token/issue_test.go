@@ -3,6 +3,7 @@ package token_test
 import (
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"reflect"
 	"strings"
 	"testing"
@@ -282,6 +283,38 @@ func BenchmarkParseScopes(b *testing.B) {
 	for b.Loop() {
 		if _, err := token.ParseScopes("orders:read orders:write"); err != nil {
 			b.Fatal(err)
+		}
+	}
+}
+
+// TestIssueNoMoreThanIsRead: claims take what they seem to, and a token that no gate would look at is not issued.
+func TestIssueNoMoreThanIsRead(t *testing.T) {
+	t.Parallel()
+	k := keyOf(t, token.EdDSA)
+	i := issue
+	i.Claims = []token.Claim{{Name: "https://example.com/a&b", Value: json.RawMessage(`  "` + strings.Repeat("<", 4000) + `" `)}}
+	raw, err := k.Issue(i)
+	if err != nil {
+		t.Fatalf("4000 characters of HTML: %v", err)
+	}
+	if _, err := token.Parse(raw); err != nil {
+		t.Errorf("the gate: %v", err)
+	}
+	var scopes []string
+	for n := range 100 {
+		scopes = append(scopes, fmt.Sprintf("%03d:%s", n, strings.Repeat("x", 20)))
+	}
+	for n := len(scopes); n > 0; n-- {
+		i.Scopes = token.NewScopes(scopes[:n]...)
+		raw, err := k.Issue(i)
+		if err == nil {
+			if _, err := token.Parse(raw); err != nil {
+				t.Errorf("with %d scopes, the gate: %v", n, err)
+			}
+			if n == len(scopes) {
+				t.Error("a token of more than 8 KiB is issued")
+			}
+			break
 		}
 	}
 }
