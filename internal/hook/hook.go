@@ -29,20 +29,22 @@ const (
 	maxAnswer = 64 << 10 // bytes
 	// maxAtOnce bounds the questions of one hook that wait for an answer: a hook that hangs takes no more of this process.
 	maxAtOnce = 64
+	// maxOfClient bounds those about one client, so that one that asks without end leaves room for all others.
+	maxOfClient = maxAtOnce / 2
 )
 
 // Clients send the questions of all hooks, and keep connections for the next ones. They outlive reloads.
-type Clients struct{ secure, local *http.Client }
+type Clients struct{ secure, local *http.Transport }
 
 // NewClients returns Clients. Own are the gateway's own listeners, which no question goes to; config is nil for the system's
 // roots. Redirects are not followed.
 func NewClients(own func() []netip.AddrPort, config *tls.Config) *Clients {
-	client := func(loopback bool) *http.Client {
+	transport := func(loopback bool) *http.Transport {
 		t := outbound.Transport(outbound.Options{Own: own, Loopback: loopback, TLS: config})
 		t.MaxIdleConnsPerHost, t.IdleConnTimeout = maxAtOnce, time.Minute
-		return &http.Client{Transport: t, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+		return t
 	}
-	return &Clients{secure: client(false), local: client(true)}
+	return &Clients{secure: transport(false), local: transport(true)}
 }
 
 // Close ends the connections that are idle.
@@ -62,9 +64,9 @@ type Options struct {
 
 // Hook is who is asked. It is safe for concurrent use.
 type Hook struct {
-	o      Options
-	client *http.Client
-	room   chan struct{}
+	o    Options
+	to   *http.Transport // without a client around it, which would read Location and quote it
+	room room
 }
 
 // New returns a Hook.
@@ -72,9 +74,9 @@ func New(o Options) *Hook {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	h := &Hook{o: o, client: o.Clients.secure, room: make(chan struct{}, maxAtOnce)}
+	h := &Hook{o: o, to: o.Clients.secure, room: room{of: map[string]int{}}}
 	if o.URL.Scheme == "http" {
-		h.client = o.Clients.local
+		h.to = o.Clients.local
 	}
 	return h
 }
@@ -106,12 +108,10 @@ type Denial struct {
 // Ask waits for the answer, at most for the timeout. An error says what was wrong, for the log: it holds neither the query of
 // the URL nor a byte of the answer.
 func (h *Hook) Ask(ctx context.Context, q Question) (Answer, error) {
-	select {
-	case h.room <- struct{}{}:
-		defer func() { <-h.room }()
-	default:
-		return Answer{}, fmt.Errorf("%d questions wait for an answer already", maxAtOnce)
+	if err := h.room.enter(q.Client); err != nil {
+		return Answer{}, err
 	}
+	defer h.room.leave(q.Client)
 	ctx, cancel := context.WithTimeout(ctx, h.o.Timeout)
 	defer cancel()
 	text, err := h.post(ctx, q)
@@ -140,9 +140,9 @@ func (h *Hook) post(ctx context.Context, q Question) ([]byte, error) {
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("Accept", "application/json")
 	req.Header.Set("User-Agent", "gatehouse")
-	res, err := h.client.Do(req)
+	res, err := h.to.RoundTrip(req)
 	if err != nil {
-		return nil, withoutURL(err)
+		return nil, plain(err)
 	}
 	defer res.Body.Close()
 	if res.StatusCode != http.StatusOK {
@@ -151,7 +151,7 @@ func (h *Hook) post(ctx context.Context, q Question) ([]byte, error) {
 	text, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer+1))
 	switch {
 	case err != nil:
-		return nil, withoutURL(err)
+		return nil, plain(err)
 	case len(text) > maxAnswer:
 		return nil, fmt.Errorf("the answer is larger than %d KiB", maxAnswer>>10)
 	}
@@ -168,13 +168,4 @@ func (h *Hook) sign(header http.Header, id string, body []byte) {
 	header.Set("Webhook-Timestamp", sent)
 	header.Set("Webhook-Signature", "v1,"+base64.StdEncoding.EncodeToString(mac.Sum(nil)))
 	header.Set("Idempotency-Key", id)
-}
-
-// withoutURL is an error of the client without the URL, whose query may be a secret.
-func withoutURL(err error) error {
-	var u *url.Error
-	if errors.As(err, &u) {
-		return u.Err
-	}
-	return err
 }

@@ -217,7 +217,8 @@ func TestTLS(t *testing.T) {
 	}
 }
 
-// TestCrowd: of many questions at once to a hook that hangs, some wait, and all others are refused at once.
+// TestCrowd: of many questions at once to a hook that hangs, some wait, and all others are refused at once; those about one client
+// leave room for another's.
 func TestCrowd(t *testing.T) {
 	t.Parallel()
 	release := make(chan struct{})
@@ -232,29 +233,80 @@ func TestCrowd(t *testing.T) {
 	var refused, answered atomic.Int64
 	var all sync.WaitGroup
 	const crowd = 3 * maxAtOnce
-	for range crowd {
-		all.Go(func() {
-			if _, err := h.Ask(t.Context(), question); err != nil {
-				refused.Add(1)
-			} else {
-				answered.Add(1)
-			}
-		})
-	}
-	for deadline := time.Now().Add(10 * time.Second); refused.Load() < crowd-maxAtOnce || waiting.Load() < maxAtOnce; {
-		if time.Now().After(deadline) {
-			t.Errorf("%d refused, %d wait; want %d and %d", refused.Load(), waiting.Load(), crowd-maxAtOnce, maxAtOnce)
-			break
+	for _, client := range []string{"one", "another"} {
+		already := refused.Load()
+		for range crowd {
+			all.Go(func() {
+				if _, err := h.Ask(t.Context(), Question{Client: client, Scopes: []string{"a"}}); err != nil {
+					refused.Add(1)
+				} else {
+					answered.Add(1)
+				}
+			})
 		}
-		time.Sleep(time.Millisecond)
+		for deadline := time.Now().Add(10 * time.Second); refused.Load()-already < crowd-maxOfClient; time.Sleep(time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Errorf("%d about %s were refused, want %d", refused.Load()-already, client, crowd-maxOfClient)
+				break
+			}
+		}
+	}
+	if _, err := h.Ask(t.Context(), Question{Client: "a third", Scopes: []string{"a"}}); err == nil {
+		t.Error("there is room for more than may wait")
 	}
 	close(release)
 	all.Wait()
-	if answered.Load() != maxAtOnce {
-		t.Errorf("%d were answered, want %d", answered.Load(), maxAtOnce)
+	if answered.Load() != maxAtOnce || waiting.Load() != maxAtOnce {
+		t.Errorf("%d were asked and %d answered, want %d", waiting.Load(), answered.Load(), maxAtOnce)
 	}
 	if _, err := h.Ask(t.Context(), question); err != nil {
 		t.Errorf("after the crowd: %v", err)
+	}
+	if h.room.all != 0 || len(h.room.of) != 0 {
+		t.Errorf("what is left of the crowd: %d, %v", h.room.all, h.room.of)
+	}
+}
+
+// TestErrorsQuoteNothing: what a hook sends is in no error, whatever is wrong with it.
+func TestErrorsQuoteNothing(t *testing.T) {
+	t.Parallel()
+	for _, answer := range []string{
+		"canary canary canary\r\n\r\n",
+		"HTTP/1.1 canary OK\r\n\r\n",
+		"HTTP/1.1 200 OK\r\ncanary\r\n\r\n{}",
+		"HTTP/1.1 200 OK\r\nContent-Length: canary\r\n\r\n{}",
+		"HTTP/1.1 200 OK\r\nTransfer-Encoding: canary\r\n\r\n{}",
+		"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\ncanary\r\n{}",
+		"HTTP/1.1 302 Found\r\nLocation: http://canary%zz/\r\nContent-Length: 0\r\n\r\n",
+		"HTTP/1.1 307 Found\r\nLocation: :canary\r\nContent-Length: 0\r\n\r\n",
+		"HTTP/1.1 200 OK\r\nX: " + strings.Repeat("canary", 20<<10) + "\r\n\r\n{}",
+		strings.Repeat("HTTP/1.1 103 canary\r\nX: canary\r\n\r\n", 5000),
+		"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 6\r\n\r\ncanary",
+		"HTTP/1.1 200 OK\r\nContent-Length: 19\r\n\r\n{\"canary\":\"canary\"}",
+		"HTTP/1.1 101 canary\r\nUpgrade: canary\r\nConnection: upgrade\r\n\r\n{}",
+	} {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { l.Close() })
+		go func() {
+			for {
+				c, err := l.Accept()
+				if err != nil {
+					return
+				}
+				c.Read(make([]byte, 4096))
+				io.WriteString(c, answer)
+				c.(*net.TCPConn).CloseWrite()
+				io.Copy(io.Discard, c)
+				c.Close()
+			}
+		}()
+		a, err := hookAt(t, "http://"+l.Addr().String(), nil).Ask(t.Context(), question)
+		if err == nil || strings.Contains(err.Error(), "canary") {
+			t.Errorf("%.60q: %+v, %v", answer, a, err)
+		}
 	}
 }
 
