@@ -188,8 +188,11 @@ func (v clientView) grants() string {
 	return strings.Join(all, " ")
 }
 
-// secrets says how many are good, and how old they are.
+// secrets says how many are good, and how old they are; or what a client that needs none has in their place.
 func (v clientView) secrets(now time.Time) string {
+	if v.Auth != "" && !strings.HasPrefix(v.Auth, "client_secret_") {
+		return "none: " + v.Auth
+	}
 	var ages []string
 	live := 0
 	for _, s := range v.Secrets {

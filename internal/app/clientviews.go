@@ -21,6 +21,9 @@ func (a *App) clientViews() []statuspage.Client {
 	list := make([]statuspage.Client, 0, len(cfg.Clients))
 	for _, c := range cfg.Clients {
 		out := statuspage.Client{ID: c.ID, Where: where(c.Pos), Disabled: c.Disabled, Auth: c.Auth, Keys: keysOf(c), Limits: limitsOf(c), TokenURL: endpoint}
+		if c.TLSSubject.Kind != "" {
+			out.Subject = c.TLSSubject.Kind + " " + c.TLSSubject.Value
+		}
 		for _, api := range slices.Sorted(maps.Keys(c.Grants)) {
 			out.Grants = append(out.Grants, statuspage.Grant{API: api, Audience: audiences[api], Scopes: c.Grants[api]})
 		}

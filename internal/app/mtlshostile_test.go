@@ -129,6 +129,11 @@ func TestNamesOfCertificates(t *testing.T) {
 			t.Errorf("%s: %d (%s), want %d", tt.name, status, why, tt.status)
 		}
 	}
+	for page, want := range map[string]string{"/clients": "certificate with dn O=Example Inc.", "/clients/one?id=dot": "--cert &#34;$GATEHOUSE_CLIENT_CERT&#34;"} {
+		if _, text := n.adminBody("GET", page); !strings.Contains(text, want) || strings.Contains(text, "✗ none") {
+			t.Errorf("%s has no %q, or says that a client has no credential:\n%s", page, want, text)
+		}
+	}
 }
 
 // below is an authority that another signed.

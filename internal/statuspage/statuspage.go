@@ -58,7 +58,8 @@ type Client struct {
 	Auth     string // how it authenticates; "": by secret
 	Grants   []Grant
 	Secrets  []Secret
-	Keys     string // where the keys of its assertions come from; "": it has none
+	Keys     string // where the keys of its assertions, or of its certificates, come from; "": it has none
+	Subject  string // what its certificate must name; "": nothing
 	Limits   []string
 	TokenURL string // of the token endpoint
 }

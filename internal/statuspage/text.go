@@ -204,7 +204,32 @@ func secretState(s Secret, now time.Time) string {
 
 // curl is a command that gets a token for a client, to be pasted into a shell that holds its secret.
 func curl(c *Client, g Grant) string {
-	return "curl -s -u " + quote(url.QueryEscape(c.ID)+":") + `"$GATEHOUSE_CLIENT_SECRET" \` + "\n  -d grant_type=client_credentials --data-urlencode " + quote("audience="+g.Audience) + " \\\n  " + quote(c.TokenURL)
+	how := ""
+	switch id := quote("client_id=" + c.ID); {
+	case c.byCertificate():
+		how = `--cert "$GATEHOUSE_CLIENT_CERT" --key "$GATEHOUSE_CLIENT_KEY" --data-urlencode ` + id
+	case c.Auth == "client_secret_post":
+		how = "--data-urlencode " + id + ` --data-urlencode "client_secret=$GATEHOUSE_CLIENT_SECRET"`
+	default:
+		how = "-u " + quote(url.QueryEscape(c.ID)+":") + `"$GATEHOUSE_CLIENT_SECRET"`
+	}
+	return "curl -s " + how + " \\\n  -d grant_type=client_credentials --data-urlencode " + quote("audience="+g.Audience) + " \\\n  " + quote(c.TokenURL)
+}
+
+// byCertificate reports whether the client shows a certificate in the TLS handshake.
+func (c *Client) byCertificate() bool {
+	return c.Auth == "tls_client_auth" || c.Auth == "self_signed_tls_client_auth"
+}
+
+// CurlNeeds is what the shell must hold for the curl line; "" where curl can't do it.
+func (c *Client) CurlNeeds() string {
+	switch {
+	case c.byCertificate():
+		return "GATEHOUSE_CLIENT_CERT and GATEHOUSE_CLIENT_KEY name the files of its certificate and of the key"
+	case c.Auth == "private_key_jwt", len(c.Secrets) == 0:
+		return ""
+	}
+	return "GATEHOUSE_CLIENT_SECRET holds the secret"
 }
 
 // quote is a word for a shell.

@@ -103,6 +103,8 @@ func TestText(t *testing.T) {
 		{quote("a b'c"), `'a b'\''c'`}, {quote("plain"), "plain"}, {example("/orders/{id}/x/{rest...}"), "/orders/1/x/"}, {clean("a\u202eb\x00c"), "a?b?c"},
 		{secretState(Secret{}, now), "good"}, {secretState(Secret{NotAfter: now.Add(-1)}, now), "ended"}, {secretState(Secret{NotBefore: now.Add(1)}, now), "not yet"},
 		{moment(time.Time{}), ""},
+		{curl(&Client{ID: "a b", Auth: "client_secret_post", TokenURL: "http://x/oauth/token"}, Grant{Audience: "https://o"}), "curl -s --data-urlencode 'client_id=a b' --data-urlencode \"client_secret=$GATEHOUSE_CLIENT_SECRET\" \\\n  -d grant_type=client_credentials --data-urlencode audience=https://o \\\n  http://x/oauth/token"},
+		{curl(&Client{ID: "a", Auth: "tls_client_auth", TokenURL: "https://x/oauth/token"}, Grant{Audience: "https://o"}), "curl -s --cert \"$GATEHOUSE_CLIENT_CERT\" --key \"$GATEHOUSE_CLIENT_KEY\" --data-urlencode client_id=a \\\n  -d grant_type=client_credentials --data-urlencode audience=https://o \\\n  https://x/oauth/token"},
 		{curl(&Client{ID: "a b", TokenURL: "http://x/oauth/token"}, Grant{Audience: "https://o"}), "curl -s -u 'a+b:'\"$GATEHOUSE_CLIENT_SECRET\" \\\n  -d grant_type=client_credentials --data-urlencode audience=https://o \\\n  http://x/oauth/token"},
 	} {
 		if tc[0] != tc[1] {
