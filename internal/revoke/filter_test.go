@@ -1,6 +1,12 @@
 package revoke
 
-import "testing"
+import (
+	"fmt"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"testing"
+)
 
 // TestFilterMissesNothing adds many times what the filter began with, through every time it grows, and drops most of it again.
 func TestFilterMissesNothing(t *testing.T) {
@@ -52,5 +58,58 @@ func TestFilterAddsOnce(t *testing.T) {
 	}
 	if words := len(s.current.Load().filter.words); words > 100 {
 		t.Errorf("the filter of 100 ids has %d words", words)
+	}
+}
+
+// TestFilterWhileDropping: what was added is found from then on, while others add, hours end, and filters are made anew.
+func TestFilterWhileDropping(t *testing.T) {
+	t.Parallel()
+	const each, writers = 3000, 3
+	var s Set
+	var added [writers]atomic.Uint64
+	var all, writing sync.WaitGroup
+	done := make(chan struct{})
+	name := func(w int, n uint64) string { return fmt.Sprint(w, "-", n) }
+	for w := range writers {
+		writing.Go(func() {
+			for n := range uint64(each) {
+				s.Add(Entry{Kind: Token, ID: TokenID("local", name(w, n)), Expires: bucketSeconds*(100+int64(n)%4) + 1},
+					Entry{Kind: Token, ID: id(uint64(w)*each + n), Expires: bucketSeconds*(1+int64(n)/100) + 1})
+				added[w].Store(n + 1)
+			}
+		})
+	}
+	all.Go(func() { // hours end, one by one, and what was added late to one of them
+		for hour := int64(1); ; hour = hour%40 + 1 {
+			select {
+			case <-done:
+				return
+			default:
+				s.Drop(bucketSeconds * hour)
+			}
+		}
+	})
+	for w := range writers {
+		all.Go(func() {
+			for n := uint64(0); n < each; {
+				if n == added[w].Load() {
+					runtime.Gosched()
+					continue
+				}
+				for _, sought := range []uint64{n, n / 2, 0} {
+					if !s.Revoked(&Target{Issuer: "local", TokenID: name(w, sought)}) {
+						t.Errorf("%s was added, and is not found", name(w, sought))
+						return
+					}
+				}
+				n++
+			}
+		})
+	}
+	writing.Wait()
+	close(done)
+	all.Wait()
+	if v := s.current.Load(); len(v.filter.words) > 8*writers*each {
+		t.Errorf("%d words for %d ids", len(v.filter.words), writers*each)
 	}
 }
