@@ -30,6 +30,9 @@ func (s *Server) authenticate(r *http.Request, f form, rec *exchange.Record) (*C
 	if ids := p.ids(); len(ids) > 0 {
 		rec.Own.Claimed = ids[0]
 	}
+	if p.chain != nil && relayed(r) {
+		return nil, badClient(failCertificate, "the request was passed on, as its headers say, so that the certificate is a proxy's")
+	}
 	source, _ := netip.ParseAddr(rec.Remote) // the zero Addr for those that have none
 	client, ref := s.prove(r.Context(), p, source)
 	if ref != nil {

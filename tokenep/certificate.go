@@ -10,11 +10,19 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"time"
 
 	"gatehouse/internal/token"
 )
+
+// relayed reports whether a proxy passes the request on, for somebody who is not who showed the certificate. That is said by the
+// headers of whoever it is: a proxy that is a client, too, would lend its name to all that call through it, be it trusted or not.
+// X-Forwarded-Proto is not among them, since the proxy of a service mesh that stands beside a client and speaks TLS for it sets it.
+func relayed(r *http.Request) bool {
+	return slices.ContainsFunc([]string{"X-Forwarded-For", "X-Real-Ip", "Forwarded", "Via"}, func(name string) bool { return len(r.Header[name]) > 0 })
+}
 
 // tryCertificate is mutual TLS (RFC 8705 §2): the handshake proved that the caller has the certificate's key. Its chain is verified
 // whoever is said to call, so that this takes as long for a client that is not there.

@@ -12,6 +12,8 @@ import (
 	"io"
 	"math/big"
 	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
 	"net/url"
 	"strings"
 	"testing"
@@ -192,5 +194,54 @@ func TestWaysToAnAuthority(t *testing.T) {
 	status, failure, why := n.show(t, "a", hostile)
 	if status != 401 || failure != "invalid_certificate" || strings.Contains(why, "attempts limit") {
 		t.Errorf("a hundred authorities of a stranger: %d %s (%s)", status, failure, why)
+	}
+}
+
+// TestCertificateOfProxy: a proxy that is a client of ours shows its certificate for whatever it passes on, too. Who calls through it
+// is not the proxy.
+func TestCertificateOfProxy(t *testing.T) {
+	t.Parallel()
+	ours := newAuthorityOf(t)
+	s := tlsSite(t, ours)
+	s.clients = map[string]string{"edge": "grants: {orders: [orders:read]}\n    auth: tls_client_auth\n    tls_subject: {san_dns: edge.internal}"}
+	s.writeClients()
+	n := s.start()
+	shown := ours.sign(func(c *x509.Certificate) { c.DNSNames = []string{"edge.internal"} })
+	edge := &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true, Certificates: []tls.Certificate{shown}}}
+	t.Cleanup(edge.CloseIdleConnections)
+	target, err := url.Parse("https://" + n.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	proxy := httptest.NewServer(&httputil.ReverseProxy{Transport: edge, Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(target); r.SetXForwarded() }})
+	t.Cleanup(proxy.Close)
+	for _, tt := range []struct {
+		name, at, client string
+		rt               http.RoundTripper
+		secret           string
+		status           int
+		failure          string
+	}{
+		{"the proxy itself", target.String(), "edge", edge, "", 200, ""},
+		{"a stranger through it", proxy.URL, "edge", http.DefaultTransport, "", 401, "invalid_certificate"},
+		{"a client with a secret through it", proxy.URL, "reader", http.DefaultTransport, s.secrets["reader"], 200, ""},
+	} {
+		form := url.Values{"grant_type": {"client_credentials"}, "client_id": {tt.client}}
+		if tt.secret != "" {
+			form.Set("client_secret", tt.secret)
+		}
+		res, err := (&http.Client{Transport: tt.rt}).PostForm(tt.at+"/oauth/token", form)
+		if err != nil {
+			t.Fatal(err)
+		}
+		io.Copy(io.Discard, res.Body)
+		res.Body.Close()
+		failure := ""
+		if res.StatusCode != 200 {
+			failure = n.denial(res.Header.Get("X-Request-Id")).Trace.Asked.Failure
+		}
+		if res.StatusCode != tt.status || failure != tt.failure {
+			t.Errorf("%s: %d %s, want %d %s", tt.name, res.StatusCode, failure, tt.status, tt.failure)
+		}
 	}
 }
