@@ -5,6 +5,7 @@ import (
 	"net/mail"
 	"net/netip"
 	"net/url"
+	"strings"
 
 	"gatehouse/internal/dn"
 )
@@ -28,7 +29,7 @@ type rawTLSSubject struct{ dn, dns, uri, ip, email val[string] }
 var tlsSubjectForm = object(
 	is("dn", parsed("distinguished name", dn.Parse), func(s *rawTLSSubject) *val[string] { return &s.dn }).
 		says("The whole subject, as RFC 4514 writes it: openssl x509 -noout -subject -nameopt RFC2253.").such(`"CN=billing,O=Example"`),
-	is("san_dns", aHost, func(s *rawTLSSubject) *val[string] { return &s.dns }).
+	is("san_dns", parsed("host name", readSubjectDNS).like("^[^/ *]+$"), func(s *rawTLSSubject) *val[string] { return &s.dns }).
 		says("A name of DNS among the certificate's alternative names; wildcards stand for nothing.").such("billing.internal"),
 	is("san_uri", parsed("URI", readSubjectURI), func(s *rawTLSSubject) *val[string] { return &s.uri }).
 		says("A URI among them, byte for byte.").such("spiffe://example.com/billing"),
@@ -37,6 +38,16 @@ var tlsSubjectForm = object(
 	is("san_email", parsed("email address", readSubjectEmail), func(s *rawTLSSubject) *val[string] { return &s.email }).
 		says("An email address among them, byte for byte.").such("billing@example.com"),
 ).oneOf("dn", "san_dns", "san_uri", "san_ip", "san_email")
+
+func readSubjectDNS(s string) (string, error) {
+	if _, err := netip.ParseAddr(strings.Trim(s, "[]")); err == nil {
+		return "", fmt.Errorf("%q is an address, which certificates do not name as a host — write san_ip", clipText(s))
+	}
+	if !isHost(s) {
+		return "", fmt.Errorf("%q is not a name of DNS — write one as the certificate has it, without a wildcard and a dot at its end", clipText(s))
+	}
+	return strings.ToLower(s), nil
+}
 
 func readSubjectURI(s string) (string, error) {
 	if u, err := url.Parse(s); err != nil || !u.IsAbs() {

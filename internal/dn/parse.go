@@ -65,7 +65,7 @@ func (p *parser) attribute() (a attribute, err error) {
 	name, rest, found := strings.Cut(p.in, "=")
 	name = strings.ToUpper(strings.Trim(name, " "))
 	name = strings.TrimPrefix(name, "OID.")
-	if !found || name == "" || strings.ContainsAny(name, special) {
+	if !found || name == "" || strings.ContainsAny(name, special+"/") {
 		return a, errForm
 	}
 	oid := kinds[name]
