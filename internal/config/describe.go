@@ -54,6 +54,9 @@ func (f form[V]) atMost(keys ...string) form[V] {
 // like declares a pattern that a text matches, in what RE2 and ECMAScript share. It may match more than the loader takes.
 func (f form[V]) like(pattern string) form[V] { f.shape.pattern = pattern; return f }
 
+// hidingQuery declares that the query of a URL may be a secret.
+func (f form[V]) hidingQuery() form[V] { f.shape.queryHidden = true; return f }
+
 // named declares the pattern of a map's names.
 func (f form[V]) named(pattern string) form[V] { f.shape.names = pattern; return f }
 

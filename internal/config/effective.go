@@ -221,6 +221,10 @@ func (e *effective) scalar(v *Value, s shape, n node) {
 	switch {
 	case s.kind == "SHA-256", s.kind == "PHC string":
 		v.text = redacted
+	case s.queryHidden:
+		if before, _, found := strings.Cut(v.text, "?"); found {
+			v.text = before + "?" + redacted
+		}
 	case s.kind == "file name" && n.doc != nil && !filepath.IsAbs(v.text):
 		if rel, err := filepath.Rel(e.dir, near(n, v.text)); err == nil {
 			v.text = rel

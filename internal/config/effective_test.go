@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -137,6 +138,42 @@ apis:
 			if strings.Contains(string(text), secret) {
 				t.Errorf("%s prints:\n%s", secret, text)
 			}
+		}
+	}
+}
+
+// TestEffectiveHidesQueries: the query of a hook's URL may be a secret, wherever it comes from.
+func TestEffectiveHidesQueries(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "clients.yaml"), "version: 1\nclients: {}\n")
+	write(t, filepath.Join(dir, "hook.key"), strings.Repeat("k", 32))
+	path := filepath.Join(dir, "config.yaml")
+	write(t, path, `version: 1
+server: {listen: 127.0.0.1:8080, public_url: http://127.0.0.1:8080}
+clients_file: clients.yaml
+apis:
+  orders:
+    audience: orders
+    upstream: http://127.0.0.1:9001
+    hook: {url: "https://hooks.example.com/token?sig=${SIG}&canary", secret_file: hook.key}
+    routes:
+      - {match: GET /orders, auth: token}
+`)
+	c, err := Load(path, Options{Getenv: func(name string) (string, bool) { return "the-canary", name == "SIG" }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := c.APIs[0].Hook.URL.RawQuery; got != "sig=the-canary&canary" {
+		t.Errorf("the hook is asked with %q", got)
+	}
+	text, err := c.Effective(false).YAML(true)
+	if err != nil || strings.Contains(string(text), "canary") || !strings.Contains(string(text), "https://hooks.example.com/token?"+redacted) {
+		t.Errorf("%v\n%s", err, text)
+	}
+	for _, l := range c.Effective(true).Leaves() {
+		if strings.Contains(fmt.Sprint(l.Value), "canary") {
+			t.Errorf("%+v", l)
 		}
 	}
 }

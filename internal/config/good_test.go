@@ -80,7 +80,7 @@ func TestFull(t *testing.T) {
 				Scopes: map[string]string{"orders:read": "Read", "orders:write": ""}, Algorithm: "PS256", TTL: time.Minute,
 				Dialect: "auth0", NarrowScopes: true, Issuers: []string{"local"}, Observe: true,
 				Claims:     []Claim{{"https://example.com/team", []string{"", " of orders, {not} https://api.example/orders", ""}}, {"urn:example:plain", []string{"text"}}},
-				Hook:       &Hook{URL: mustURL("https://hooks.example/token?v=1"), Secret: secret.Hide("0123456789abcdef0123456789abcdef"), Timeout: 500 * time.Millisecond},
+				Hook:       &Hook{URL: mustURL("https://hooks.example/token"), Secret: secret.Hide("0123456789abcdef0123456789abcdef"), Timeout: 500 * time.Millisecond},
 				Revocation: Revocation{MaxStaleness: 30 * time.Second, AllowStale: false},
 				Hosts:      []string{"api.example", "192.0.2.7", "[2001:db8::7]"}, StripPrefix: "/o",
 				RateLimits: []RateLimit{

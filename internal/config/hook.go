@@ -20,7 +20,7 @@ type rawHook struct {
 }
 
 var hookForm = object(
-	is("url", parsed("URL", readHookURL).like(urlText), func(h *rawHook) *val[*url.URL] { return &h.url }).must().
+	is("url", parsed("URL", readHookURL).like(urlText).hidingQuery(), func(h *rawHook) *val[*url.URL] { return &h.url }).must().
 		says("Where the question is posted: https, or http on loopback.").such("https://hooks.example.com/token"),
 	is("secret_file", aFile, func(h *rawHook) *val[string] { return &h.secretFile }).must().
 		says("What the question is signed with: the bytes of this file, without one newline at its end. Make it with: openssl rand -base64 32.").such("hook.key"),
@@ -28,7 +28,8 @@ var hookForm = object(
 		says("How long it may take to answer. A token is not issued without an answer.").otherwise("2s"),
 )
 
-// readHookURL reads an https URL, or an http one that can only be loopback. It may have a query, which messages leave out.
+// readHookURL reads an https URL, or an http one that can only be loopback. It may have a query, which messages and config print
+// leave out.
 func readHookURL(s string) (*url.URL, error) {
 	u, err := url.Parse(s)
 	switch {

@@ -85,6 +85,7 @@ type shape struct {
 	names       string // the pattern of a map's names; "": any
 	alone       bool   // of a list: one member may stand in its place
 	filled      bool   // of a list: it has a member
+	queryHidden bool   // of a URL: its query may be a secret
 	choices     []choice
 }
 
