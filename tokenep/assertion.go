@@ -2,6 +2,7 @@ package tokenep
 
 import (
 	"context"
+	"crypto"
 	"errors"
 	"fmt"
 	"strings"
@@ -18,6 +19,8 @@ type Keys interface {
 	// Lookup returns the keys that may have made a signature: the one named kid, or all for alg where kid is empty. The
 	// error is for keys that nobody knows now. It may wait for a fetch, until ctx is done at the latest.
 	Lookup(ctx context.Context, kid string, alg token.Algorithm) ([]*token.PublicKey, error)
+	// Has reports whether a key is one of them. It waits and fails as Lookup does.
+	Has(ctx context.Context, key crypto.PublicKey) (bool, error)
 }
 
 // Replays remembers assertions that were used. Safe for concurrent use.

@@ -2,6 +2,7 @@ package tokenep_test
 
 import (
 	"context"
+	"crypto"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -266,6 +267,8 @@ type noKeys struct{}
 func (noKeys) Lookup(context.Context, string, token.Algorithm) ([]*token.PublicKey, error) {
 	return nil, jwks.ErrUnavailable
 }
+
+func (noKeys) Has(context.Context, crypto.PublicKey) (bool, error) { return false, jwks.ErrUnavailable }
 
 type noReplays struct{}
 

@@ -3,18 +3,12 @@ package tokenep
 import (
 	"bytes"
 	"context"
-	"crypto"
-	"crypto/ecdsa"
-	"crypto/ed25519"
-	"crypto/rsa"
 	"crypto/x509"
 	"errors"
 	"fmt"
 	"net/http"
 	"slices"
 	"time"
-
-	"gatehouse/internal/token"
 )
 
 // relayed reports whether a proxy passes the request on, for somebody who is not who showed the certificate. That is said by the
@@ -101,29 +95,13 @@ func ownCertificate(ctx context.Context, client *Client, c *x509.Certificate, no
 	if now.Before(c.NotBefore) || now.After(c.NotAfter) {
 		return wrong(client, failCertificate, "its certificate is not good yet, or no longer")
 	}
-	for _, alg := range algorithmsOf(c.PublicKey) {
-		keys, err := client.Keys.Lookup(ctx, "", alg)
-		if err != nil {
-			ref := unavailable(fmt.Sprintf("client %q: %v", client.ID, err))
-			ref.failure = failKeys
-			return ref
-		}
-		if slices.ContainsFunc(keys, func(k *token.PublicKey) bool { return k.Is(c.PublicKey) }) {
-			return nil
-		}
-	}
-	return wrong(client, failCertificate, "its certificate's key is none of its keys")
-}
-
-// algorithmsOf are those that a key of this kind may be listed under in a set.
-func algorithmsOf(k crypto.PublicKey) []token.Algorithm {
-	switch k.(type) {
-	case *ecdsa.PublicKey:
-		return []token.Algorithm{token.ES256}
-	case *rsa.PublicKey:
-		return []token.Algorithm{token.RS256, token.PS256}
-	case ed25519.PublicKey:
-		return []token.Algorithm{token.EdDSA}
+	switch known, err := client.Keys.Has(ctx, c.PublicKey); {
+	case err != nil:
+		ref := unavailable(fmt.Sprintf("client %q: %v", client.ID, err))
+		ref.failure = failKeys
+		return ref
+	case !known:
+		return wrong(client, failCertificate, "its certificate's key is none of its keys")
 	}
 	return nil
 }

@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"crypto"
 	"net"
 	"net/netip"
 	"sync/atomic"
@@ -120,3 +121,5 @@ type noKeys struct{}
 func (noKeys) Lookup(context.Context, string, token.Algorithm) ([]*token.PublicKey, error) {
 	return nil, jwks.ErrUnavailable
 }
+
+func (noKeys) Has(context.Context, crypto.PublicKey) (bool, error) { return false, jwks.ErrUnavailable }

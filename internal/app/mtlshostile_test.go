@@ -7,6 +7,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
+	"encoding/json"
 	"encoding/pem"
 	"fmt"
 	"io"
@@ -243,5 +244,41 @@ func TestCertificateOfProxy(t *testing.T) {
 		if res.StatusCode != tt.status || failure != tt.failure {
 			t.Errorf("%s: %d %s, want %d %s", tt.name, res.StatusCode, failure, tt.status, tt.failure)
 		}
+	}
+}
+
+// TestManyKeysOfOneClient: each replica of a client may have a key of its own.
+func TestManyKeysOfOneClient(t *testing.T) {
+	t.Parallel()
+	s := tlsSite(t, newAuthorityOf(t))
+	lone := &authorityOf{t: t}
+	var replicas []tls.Certificate
+	var set struct {
+		Keys []map[string]string `json:"keys"`
+	}
+	for i := range 12 {
+		c := lone.sign(nil)
+		var one struct {
+			Keys []map[string]string `json:"keys"`
+		}
+		decode(t, ownKeySet(t, c), &one)
+		one.Keys[0]["kid"] = fmt.Sprint(i)
+		set.Keys, replicas = append(set.Keys, one.Keys...), append(replicas, c)
+	}
+	text, err := json.Marshal(set)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.file("own.json", string(text))
+	s.clients = map[string]string{"own": "grants: {orders: [orders:read]}\n    auth: self_signed_tls_client_auth\n    jwks_file: own.json"}
+	s.writeClients()
+	n := s.start()
+	for i, c := range replicas {
+		if status, _, why := n.show(t, "own", c); status != 200 {
+			t.Errorf("replica %d: %d %s", i, status, why)
+		}
+	}
+	if status, failure, _ := n.show(t, "own", lone.sign(nil)); status != 401 || failure != "invalid_certificate" {
+		t.Errorf("a stranger: %d %s", status, failure)
 	}
 }

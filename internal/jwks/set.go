@@ -8,6 +8,7 @@ package jwks
 
 import (
 	"context"
+	"crypto"
 	"errors"
 	"log/slog"
 	"slices"
@@ -78,6 +79,19 @@ func (s *Set) Lookup(ctx context.Context, kid string, alg token.Algorithm) ([]*t
 		return nil, ErrUnavailable
 	}
 	return c.find(kid, alg), nil
+}
+
+// Has reports whether key, of crypto/ecdsa, crypto/rsa or crypto/ed25519, is one of the set's, of which there may be any number. It
+// waits as Lookup does where there is no set yet, and never for a newer one. The error is ErrUnavailable.
+func (s *Set) Has(ctx context.Context, key crypto.PublicKey) (bool, error) {
+	if s.useless(s.content.Load()) {
+		s.await(ctx, s.firstFetch)
+	}
+	c := s.content.Load()
+	if s.useless(c) {
+		return false, ErrUnavailable
+	}
+	return slices.ContainsFunc(c.keys, func(k token.SetKey) bool { return k.Is(key) }), nil
 }
 
 func (s *Set) fetched() bool { return s.source != Source{} }
