@@ -221,6 +221,9 @@ func (q tokenRequest) get(ctx context.Context, prove credential) (out issued, er
 	if u, err := url.Parse(q.url); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
 		return out, &codedError{exitUsage, fmt.Errorf("--url %q: want a URL such as http://127.0.0.1:8080/oauth/token", q.url)}
 	}
+	if prove.certificate != nil && !strings.HasPrefix(strings.ToLower(q.url), "https:") {
+		return out, &codedError{exitUsage, fmt.Errorf("%s is no https URL: a certificate is shown in the TLS handshake, and nothing was sent", q.url)}
+	}
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
 	if prove.certificate != nil {
