@@ -3,6 +3,7 @@ package lint
 import (
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"gatehouse/internal/config"
@@ -13,7 +14,8 @@ func (a *audit) client(c *config.Client) {
 	for i, s := range c.Secrets {
 		made, known := date(s.Created)
 		ended := !s.NotAfter.IsZero() && !a.now.Before(s.NotAfter)
-		if known && !ended && !c.Disabled && a.now.Sub(made) > oldSecret {
+		used := c.Auth == "" || strings.HasPrefix(c.Auth, "client_secret_") // else the load warns of it
+		if known && used && !ended && !c.Disabled && a.now.Sub(made) > oldSecret {
 			a.find("A07", a.place([]string{"clients", c.ID, "secrets", strconv.Itoa(i), "created"}), "gatehouse client rotate "+c.ID,
 				"this secret of %s is %d days old", c.ID, int(a.now.Sub(made)/(24*time.Hour)))
 		}
