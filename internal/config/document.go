@@ -91,6 +91,7 @@ func (r *reader) parse(name string, content []byte) (root node, ok bool) {
 		return node{}, false
 	}
 	r.clean(d, tree.Content[0], 1)
+	r.warnWritable(d)
 	return node{Node: tree.Content[0], doc: d}, true
 }
 

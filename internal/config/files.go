@@ -177,6 +177,14 @@ func (r *reader) warnOpenFile(at node, path string) {
 	}
 }
 
+// warnWritable warns of a file of the configuration that everybody may write: who does so opens what they like.
+func (r *reader) warnWritable(d *document) {
+	info, err := os.Stat(d.name)
+	if err == nil && runtime.GOOS != "windows" && info.Mode().Perm()&0o002 != 0 {
+		r.warnings.add(d, 0, 0, fmt.Sprintf("%s has mode %04o, so that everybody on this machine can change it — chmod o-w %s", d.name, info.Mode().Perm(), d.name))
+	}
+}
+
 var privateKey = regexp.MustCompile(`PRIVATE KEY-----|"d"\s*:`)
 
 // keyFiles reads the names of the files in key_dir. What the keys are is for the key ring to judge.
