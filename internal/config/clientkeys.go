@@ -14,14 +14,20 @@ var aKeysURL = parsed("URL", func(s string) (*url.URL, error) {
 	return u, err
 }).like(urlText)
 
-// keysURL reads where a key set is. A query is part of it; what may be a password is not read and not repeated.
-func keysURL(s string) (*url.URL, error) {
+// keysURL reads where a key set is.
+func keysURL(s string) (*url.URL, error) { return ownRequestURL(s, "https://billing.example.com/jwks.json") }
+
+var errURLUser = errors.New("a URL with a user or password is not read — remove what stands before the @")
+
+// ownRequestURL reads a URL that the gateway sends requests of its own to, such as the example. A query is part of it; what may be a
+// password is not read and not repeated.
+func ownRequestURL(s, example string) (*url.URL, error) {
 	u, err := url.Parse(s)
 	switch {
 	case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Opaque != "":
-		return nil, errors.New("expected an absolute https URL — such as https://billing.example.com/jwks.json")
+		return nil, errors.New("expected an absolute https URL — such as " + example)
 	case u.User != nil:
-		return nil, errors.New("a URL with a user or password is not read — remove what stands before the @")
+		return nil, errURLUser
 	case u.Fragment != "":
 		return nil, errors.New("a URL with a fragment is not read — remove what follows the #")
 	case u.Hostname() == "" || !validPort(u):

@@ -2,6 +2,7 @@ package config
 
 import (
 	"errors"
+	"fmt"
 	"net/url"
 	"time"
 
@@ -31,18 +32,14 @@ var hookForm = object(
 // readHookURL reads an https URL, or an http one that can only be loopback. It may have a query, which messages and config print
 // leave out.
 func readHookURL(s string) (*url.URL, error) {
-	u, err := url.Parse(s)
+	u, err := ownRequestURL(s, "https://hooks.example.com/token")
 	switch {
-	case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Opaque != "" || u.Hostname() == "" || !validPort(u):
-		return nil, errors.New("expected an absolute https URL — such as https://hooks.example.com/token")
-	case u.User != nil:
-		return nil, errors.New("a URL with a user or password is not read — remove what stands before the @; the signature says who asks")
-	case u.Fragment != "":
-		return nil, errors.New("a URL with a fragment is not read — remove what follows the #")
-	case u.Scheme == "http" && !urlEndpoint(u).loopback():
-		return nil, errors.New("is http, and who reads along could change what tokens hold — write https; http is for loopback")
+	case errors.Is(err, errURLUser):
+		err = fmt.Errorf("%w; the signature says who asks", err)
+	case err == nil && u.Scheme == "http" && !urlEndpoint(u).loopback():
+		err = errors.New("is http, and who reads along could change what tokens hold — write https; http is for loopback")
 	}
-	return u, nil
+	return u, err
 }
 
 // buildHook is nil where there is none.
