@@ -1,8 +1,6 @@
 package tokenep
 
 import (
-	"bytes"
-	"encoding/json"
 	"net/http"
 	"slices"
 	"strings"
@@ -26,20 +24,9 @@ func (c *Claim) text(client string) string { return strings.Join(c.Value, client
 // claims are what a token of the API says besides what every token does.
 func (a *API) claims(client *Client) (list []token.Claim) {
 	for i := range a.Claims {
-		list = append(list, token.Claim{Name: a.Claims[i].Name, Value: jsonText(a.Claims[i].text(client.ID))})
+		list = append(list, token.TextClaim(a.Claims[i].Name, a.Claims[i].text(client.ID)))
 	}
 	return list
-}
-
-// jsonText is s as JSON, with nothing escaped that need not be.
-func jsonText(s string) []byte {
-	var out bytes.Buffer
-	e := json.NewEncoder(&out)
-	e.SetEscapeHTML(false)
-	if err := e.Encode(s); err != nil {
-		panic(err) // text is always encoded
-	}
-	return out.Bytes()
 }
 
 // askHook has the API's hook look at a token that is to be issued: it may leave out scopes, add claims, and refuse. Without an

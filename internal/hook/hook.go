@@ -94,7 +94,7 @@ type Question struct {
 type Answer struct {
 	// Scopes are what the token may have, all of them from the question.
 	Scopes token.Scopes
-	// Claims are what the token is to say besides. Their names and values are for token.Issue to judge.
+	// Claims are what the token is to say besides. Their names and values are for token.CheckClaims to judge.
 	Claims []token.Claim
 	Deny   *Denial
 }

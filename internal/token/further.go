@@ -14,6 +14,20 @@ type Claim struct {
 	Value json.RawMessage // one JSON value
 }
 
+// TextClaim is a claim whose value is text.
+func TextClaim(name, text string) Claim { return Claim{name, encoded(text)} }
+
+// encoded is text as JSON, with nothing escaped that need not be: json.Marshal would make six bytes of each < and &.
+func encoded(text string) []byte {
+	var out bytes.Buffer
+	e := json.NewEncoder(&out)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(text); err != nil {
+		panic(err) // text is always encoded
+	}
+	return bytes.TrimSuffix(out.Bytes(), []byte("\n"))
+}
+
 // What all claims of a token may take together: the gate looks at no token of more than 8 KiB, and at no more than 64 members.
 const (
 	MaxClaims     = 32
@@ -54,20 +68,13 @@ func withClaims(object []byte, claims []Claim) ([]byte, error) {
 	return append(append(object[:len(object)-1], doc...), '}'), nil
 }
 
-// member is the claim as JSON, with nothing escaped that need not be: json.Marshal would make six bytes of each < and &.
+// member is the claim as JSON.
 func (c *Claim) member() ([]byte, error) {
 	if u, err := url.Parse(c.Name); err != nil || !u.IsAbs() {
 		return nil, errors.New("a claim is not named by an absolute URI")
 	}
-	var out bytes.Buffer
-	name := json.NewEncoder(&out)
-	name.SetEscapeHTML(false)
-	if err := name.Encode(c.Name); err != nil {
-		return nil, errors.New("the name of a claim is no text")
-	}
-	out.Truncate(out.Len() - len("\n"))
-	out.WriteByte(':')
-	if err := json.Compact(&out, c.Value); err != nil {
+	out := bytes.NewBuffer(append(encoded(c.Name), ':'))
+	if err := json.Compact(out, c.Value); err != nil {
 		return nil, errors.New("the value of a claim is no JSON")
 	}
 	return out.Bytes(), nil
