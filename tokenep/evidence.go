@@ -48,7 +48,7 @@ func (e *evidence) Trace() *trace.Trace {
 func (e *evidence) steps() []trace.Step {
 	order := tokenSteps
 	if e.hooked {
-		order = slices.Insert(slices.Clone(order), slices.Index(order, trace.Quota), trace.Hook)
+		order = slices.Insert(slices.Clone(order), slices.Index(order, trace.Key), trace.Hook)
 	}
 	switch e.endpoint {
 	case "revoke", "introspect":

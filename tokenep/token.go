@@ -59,35 +59,20 @@ func (s *Server) grant(w http.ResponseWriter, r *http.Request, rec *exchange.Rec
 	if ignored := f.ignored(); ignored != "" {
 		rec.Detail, rec.Own.Warnings = ignored, append(rec.Own.Warnings, ignored)
 	}
-	*step = trace.Key
-	key, ref := s.signer(api)
-	if ref != nil {
-		return nil, ref
-	}
 	scopes, claims, ref := s.askHook(r, client, api, scopes, rec)
 	if ref != nil {
 		return nil, ref
 	}
-	if api.Hook != nil { // that took its time, in which the key may have been revoked
-		*step = trace.Key
-		if key, ref = s.signer(api); ref != nil {
-			return nil, ref
-		}
+	*step = trace.Key // after the hook, which takes its time, in which a key may be revoked
+	key := s.o.Signer(api.Algorithm)
+	if key == nil {
+		return nil, unavailable("there is no key that signs with " + string(api.Algorithm))
 	}
 	*step = trace.Quota
 	if ref := s.charge(r, client, w.Header(), rec); ref != nil {
 		return nil, ref
 	}
 	return s.issue(client, api, scopes, claims, key)
-}
-
-// signer is the key that signs tokens of the API now.
-func (s *Server) signer(api *API) (*token.PrivateKey, *refusal) {
-	key := s.o.Signer(api.Algorithm)
-	if key == nil {
-		return nil, unavailable("there is no key that signs with " + string(api.Algorithm))
-	}
-	return key, nil
 }
 
 // choose is what a client that proved itself may have: the API and the scopes of the token.
