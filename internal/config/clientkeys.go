@@ -15,7 +15,9 @@ var aKeysURL = parsed("URL", func(s string) (*url.URL, error) {
 }).like(urlText)
 
 // keysURL reads where a key set is.
-func keysURL(s string) (*url.URL, error) { return ownRequestURL(s, "https://billing.example.com/jwks.json") }
+func keysURL(s string) (*url.URL, error) {
+	return ownRequestURL(s, "https://billing.example.com/jwks.json")
+}
 
 var errURLUser = errors.New("a URL with a user or password is not read — remove what stands before the @")
 
