@@ -205,11 +205,10 @@ func (s *snapshot) hintHook(t *trace.Trace) {
 	if api == nil || api.Hook == nil { // since then, a reload has taken it away
 		return
 	}
-	at := *api.Hook.URL
-	at.RawQuery = ""
+	at := withoutQuery(api.Hook.URL)
 	t.Why = append(t.Why, trace.Line{Text: "the hook of " + api.Name + " has the last word on its tokens: " + at.String(), Where: where(api.Pos)})
 	if t.Reason == "temporarily_unavailable" {
-		t.Fix = append(t.Fix, "gatehouse check --deep tells whether it can be reached; it must answer 200 within "+api.Hook.Timeout.String())
+		t.Fix = append(t.Fix, s.command("check --deep")+" tells whether it can be reached; it must answer 200 within "+api.Hook.Timeout.String())
 		return
 	}
 	t.Fix = append(t.Fix, "ask who runs that hook, which was told the request id")

@@ -179,11 +179,17 @@ func (p *prober) hook(api *config.API) {
 	if api.Hook == nil {
 		return
 	}
-	at := *api.Hook.URL
-	at.RawQuery = ""
+	at := withoutQuery(api.Hook.URL)
 	p.look([]string{"apis", api.Name, "hook", "url"}, at.String(), func(ctx context.Context) error {
-		return connect(ctx, &at, nil, "its certificate must be signed by one of the system's authorities")
+		return connect(ctx, at, nil, "its certificate must be signed by one of the system's authorities")
 	})
+}
+
+// withoutQuery is a URL for people to see: its query may be a secret.
+func withoutQuery(u *url.URL) *url.URL {
+	out := *u
+	out.RawQuery = ""
+	return &out
 }
 
 // connect resolves the name, connects, and, for https, verifies the certificate as the gateway would. The last argument says
