@@ -30,8 +30,8 @@ func encoded(text string) []byte {
 
 // What all claims of a token may take together: the gate looks at no token of more than 8 KiB, and at no more than 64 members.
 const (
-	MaxClaims     = 32
-	MaxClaimBytes = 4 << 10 // of names and values as JSON
+	maxClaims     = 32
+	maxClaimBytes = 4 << 10 // of names and values as JSON
 )
 
 // CheckClaims is nil for claims that a token can be issued with. Its error holds neither their names nor their values.
@@ -42,8 +42,8 @@ func CheckClaims(claims []Claim) error {
 
 // withClaims adds claims to a JSON object that has none of their names.
 func withClaims(object []byte, claims []Claim) ([]byte, error) {
-	if len(claims) > MaxClaims {
-		return nil, fmt.Errorf("there are more than %d claims", MaxClaims)
+	if len(claims) > maxClaims {
+		return nil, fmt.Errorf("there are more than %d claims", maxClaims)
 	}
 	var doc []byte
 	for _, c := range claims {
@@ -56,8 +56,8 @@ func withClaims(object []byte, claims []Claim) ([]byte, error) {
 	if len(doc) == 0 {
 		return object, nil
 	}
-	if len(doc) > MaxClaimBytes {
-		return nil, fmt.Errorf("the claims take more than %d bytes", MaxClaimBytes)
+	if len(doc) > maxClaimBytes {
+		return nil, fmt.Errorf("the claims take more than %d bytes", maxClaimBytes)
 	}
 	if _, err := scanObject("{"+string(doc[1:])+"}", nil); err != nil {
 		return nil, fmt.Errorf("the claims %w", err)
